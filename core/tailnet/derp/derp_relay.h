@@ -20,6 +20,7 @@
 #include "core/base/hash.h"
 #include "core/base/heap.h"
 #include "core/base/id.h"
+#include "core/base/list.h"
 #include "core/base/rng.h"
 #include "core/tailnet/derp/derp_frame.h"
 #include "core/tailnet/derp/derp_queue.h"
@@ -44,8 +45,7 @@ struct derp_relay_stats {
 	uint64_t handshakes_failed;
 	uint64_t write_timeouts;
 	uint64_t duplicates;		/* a key connected once more */
-	size_t conns;			/* now, with those shaking hands */
-	size_t clients;			/* now, different keys */
+	size_t conns;			/* now; different keys: clients.len */
 };
 
 struct derp_relay {
@@ -55,7 +55,7 @@ struct derp_relay {
 	struct hash clients;		/* public key → active connection */
 	struct heap deadlines;
 	struct derp_slab_pool pool;
-	struct derp_relay_conn *touched;	/* to be flushed */
+	struct list touched;		/* connections to be flushed */
 	uint64_t generation;		/* of the routes; see route() */
 	uint64_t write_timeout_us;	/* may be set */
 	struct derp_relay_stats stats;
