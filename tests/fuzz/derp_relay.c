@@ -49,6 +49,8 @@ static const struct derp_client_events events = { .on_ready = NULL };
 
 static void to_client(struct peer *peer)
 {
+	if (peer->inbox.len == 0)
+		return;
 	if (derp_client_in(&peer->client, buf_data(&peer->inbox),
 			   peer->inbox.len, 0, NULL) < 0)
 		abort();
