@@ -1,0 +1,259 @@
+/*
+ * Acknowledgments: the round trip (RFC 6298, 7323 4), the send window,
+ * SACK, and loss recovery (RFC 6675; RFC 6582 for a peer without SACK).
+ */
+#include "core/netstack/internal.h"
+
+/* RFC 6298 section 2, clock granularity 1 ms. */
+void ns_rtt_sample(struct conn *conn, uint64_t rtt_us)
+{
+	uint32_t rtt = (uint32_t)(rtt_us > RTO_MAX_US ? RTO_MAX_US : rtt_us);
+	uint32_t off;
+	uint64_t rto;
+
+	if (!rtt)
+		rtt = 1;
+	if (!conn->srtt_us) {
+		conn->srtt_us = rtt;
+		conn->rttvar_us = rtt / 2;
+	} else {
+		off = rtt > conn->srtt_us ? rtt - conn->srtt_us :
+			conn->srtt_us - rtt;
+		conn->rttvar_us = conn->rttvar_us - conn->rttvar_us / 4 +
+				  off / 4;
+		conn->srtt_us = conn->srtt_us - conn->srtt_us / 8 + rtt / 8;
+		if (!conn->srtt_us)
+			conn->srtt_us = 1;
+	}
+	rto = conn->srtt_us + (conn->rttvar_us * 4ull > US_PER_MS ?
+		conn->rttvar_us * 4ull : US_PER_MS);
+	if (rto < RTO_MIN_US)
+		rto = RTO_MIN_US;
+	conn->rto_us = (uint32_t)(rto > RTO_MAX_US ? RTO_MAX_US : rto);
+}
+
+static void take_sample(struct conn *conn, const struct segment *seg,
+			uint64_t sent_us, uint64_t now_us)
+{
+	uint32_t ticks;
+
+	if (sent_us) {
+		ns_rtt_sample(conn, now_us - sent_us);
+		return;
+	}
+	if (!conn->ts_ok || !seg->has_ts)
+		return;
+	ticks = ts_now(conn->ns, now_us) - seg->ts_echo;
+	/* An echo of what we never sent is no measurement. */
+	if (ticks < RTO_MAX_US / US_PER_MS)
+		ns_rtt_sample(conn, ticks * US_PER_MS);
+}
+
+static void enter_fast(struct conn *conn)
+{
+	struct congestion *c = &conn->congestion;
+	uint32_t flight = min_u32(conn_flight(conn), c->window);
+
+	c->threshold = conn->ns->congestion->reduce(conn, flight);
+	c->window = c->threshold;
+	conn->recovery = RECOVERY_FAST;
+	conn->recovery_point = conn->snd_nxt;
+	conn->force_retransmit = true;
+	conn->ns->stats.fast_recoveries++;
+}
+
+void ns_rto_fired(struct conn *conn, uint64_t now_us)
+{
+	struct congestion *c = &conn->congestion;
+	uint32_t flight = min_u32(conn_flight(conn), c->window);
+
+	conn->ns->stats.timeouts++;
+	/* RFC 5681 (4): once for each loss, not for each time-out. */
+	if (!conn->backoff)
+		c->threshold = conn->ns->congestion->reduce(conn, flight);
+	if (!conn->started_us)
+		conn->started_us = now_us - conn->rto_us;
+	if (conn->backoff < UINT8_MAX)
+		conn->backoff++;
+	conn->rto_us = min_u32(conn->rto_us * 2, (uint32_t)RTO_MAX_US);
+	c->window = conn->mss;
+	conn->recovery = RECOVERY_RTO;
+	conn->recovery_point = conn->snd_nxt;
+	conn->dup_acks = 0;
+	conn->force_retransmit = true;
+	ns_records_all_lost(&conn->records);
+	ns_conn_rto_restart(conn, now_us);
+	ns_ready(conn);
+}
+
+static void sack_in(struct conn *conn, const struct segment *seg)
+{
+	for (uint8_t i = 0; i < seg->sack_count; i++) {
+		const struct range *block = &seg->sack[i];
+
+		/* RFC 2883 blocks lie below the ACK: nothing to mark. */
+		if (seq_le(block->end, block->start) ||
+		    seq_le(block->start, seg->ack) ||
+		    seq_lt(conn->snd_nxt, block->end))
+			continue;
+		ns_records_sack(&conn->records, block->start, block->end);
+	}
+}
+
+static void leave_recovery(struct conn *conn)
+{
+	struct congestion *c = &conn->congestion;
+
+	if (conn->recovery == RECOVERY_FAST)
+		c->window = c->threshold;
+	conn->recovery = RECOVERY_NONE;
+	conn->force_retransmit = false;
+}
+
+/* RFC 6582 3.2 step 5: the next hole begins where this ACK ends. */
+static void partial_ack(struct conn *conn)
+{
+	if (conn->sack_ok || conn->recovery != RECOVERY_FAST)
+		return;
+	conn->dup_acks = 0;
+	ns_record_mark_lost(&conn->records, conn->records.head);
+	conn->force_retransmit = true;
+}
+
+/* Grows only a window that was in use: RFC 7661's reason, Linux's rule. */
+static void grow(struct conn *conn, uint32_t flight, uint32_t acked,
+		 uint64_t now_us)
+{
+	struct congestion *c = &conn->congestion;
+	bool in_use = c->window < c->threshold ?
+		flight * 2ull >= c->window :
+		flight + 3ull * conn->mss >= c->window;
+
+	if (in_use && conn->recovery != RECOVERY_FAST)
+		conn->ns->congestion->grow(conn, acked, now_us);
+}
+
+static void fin_acked(struct conn *conn, uint64_t now_us)
+{
+	switch ((enum tcp_state)conn->state) {
+	case TCP_FIN_WAIT_1:
+		conn->state = TCP_FIN_WAIT_2;
+		if (conn->orphan)
+			conn->life_at = now_us +
+				conn->ns->config.linger_timeout_us;
+		break;
+	case TCP_CLOSING:
+		ns_conn_time_wait(conn, now_us);
+		break;
+	case TCP_LAST_ACK:
+		ns_conn_end(conn, 0);
+		break;
+	case TCP_SYN_SENT:
+	case TCP_SYN_RCVD:
+	case TCP_ESTABLISHED:
+	case TCP_FIN_WAIT_2:
+	case TCP_CLOSE_WAIT:
+	case TCP_TIME_WAIT:
+	case TCP_CLOSED:
+		break;
+	}
+}
+
+static void progress(struct conn *conn, uint64_t now_us)
+{
+	conn->backoff = 0;
+	conn->started_us = 0;
+	conn->rto_at = DEADLINE_NONE;
+	if (conn_flight(conn))
+		ns_conn_rto_restart(conn, now_us);
+	else if (conn->idle_at == DEADLINE_NONE)
+		conn->idle_at = now_us + BUFFER_IDLE_US;
+	if (conn->orphan && conn->state != TCP_FIN_WAIT_2)
+		conn->life_at = now_us + conn->ns->config.linger_timeout_us;
+	ns_notify(conn);
+}
+
+static void advance(struct conn *conn, const struct segment *seg,
+		    uint64_t now_us)
+{
+	uint32_t flight = conn_flight(conn);
+	uint32_t acked = seg->ack - conn->snd_una;
+	uint64_t sent_us = 0;
+
+	ns_records_ack(&conn->records, seg->ack, &sent_us);
+	conn->snd_una = seg->ack;
+	conn->writer_refused = false;
+	take_sample(conn, seg, sent_us, now_us);
+	progress(conn, now_us);
+	if (conn->recovery && seq_le(conn->recovery_point, seg->ack))
+		leave_recovery(conn);
+	else if (conn->recovery)
+		partial_ack(conn);
+	if (!conn->recovery)
+		conn->dup_acks = 0;
+	grow(conn, flight, acked, now_us);
+	if (seq_lt(conn->snd_end, seg->ack))
+		fin_acked(conn, now_us);
+}
+
+/* RFC 5681 section 2. */
+static bool is_duplicate(const struct conn *conn, const struct segment *seg,
+			 uint32_t window)
+{
+	return seg->ack == conn->snd_una && conn_flight(conn) && !seg->len &&
+	       !(seg->flags & TCP_FIN) && window == conn->snd_wnd;
+}
+
+static void update_window(struct conn *conn, const struct segment *seg,
+			  uint32_t window)
+{
+	if (seq_lt(seg->seq, conn->snd_wl1) ||
+	    (seg->seq == conn->snd_wl1 && seq_lt(seg->ack, conn->snd_wl2)))
+		return;
+	conn->snd_wl1 = seg->seq;
+	conn->snd_wl2 = seg->ack;
+	conn->snd_wnd = window;
+	conn->snd_wnd_max = max_u32(conn->snd_wnd_max, window);
+	/* tcp_out.c begins to persist again where there is reason. */
+	if (window)
+		ns_persist_end(conn);
+}
+
+static void find_loss(struct conn *conn, bool duplicate)
+{
+	bool lost = ns_records_judge(&conn->records);
+
+	if (!conn->sack_ok && duplicate && conn->dup_acks < UINT16_MAX)
+		conn->dup_acks++;
+	if (conn->recovery)
+		return;
+	if (!conn->sack_ok && conn->dup_acks >= DUP_THRESHOLD &&
+	    conn_flight(conn))
+		lost = ns_record_mark_lost(&conn->records,
+					   conn->records.head);
+	if (lost)
+		enter_fast(conn);
+}
+
+void ns_ack_in(struct conn *conn, const struct segment *seg, uint64_t now_us)
+{
+	uint32_t window = seg->window << conn->send_shift;
+	bool duplicate = is_duplicate(conn, seg, window);
+
+	conn->probes = 0;
+	if (conn->keepalive_us)
+		conn->keepalive_at = now_us + conn->keepalive_us;
+	if (conn->state == TCP_TIME_WAIT)
+		return;
+	if (conn->sack_ok)
+		sack_in(conn, seg);
+	if (seq_lt(conn->snd_una, seg->ack)) {
+		advance(conn, seg, now_us);
+		if (conn->state == TCP_CLOSED ||
+		    conn->state == TCP_TIME_WAIT)
+			return;
+	}
+	update_window(conn, seg, window);
+	find_loss(conn, duplicate);
+	ns_ready(conn);
+}
