@@ -44,6 +44,7 @@ struct wg_peer {
 	struct wg_session *current;
 	struct wg_session *next;
 	struct wg_session *previous;
+	struct wg_session *crossed;
 	struct wg_cookie_maker maker;
 
 	struct wg_stamp greatest_stamp;	/* received */

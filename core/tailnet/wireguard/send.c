@@ -32,13 +32,24 @@ void wg_ask_handshake(struct wg_peer *peer, uint64_t now_us, bool is_retry)
 				     peer->jitter_us);
 }
 
+/* After initiations crossed, one end waits, so that they don't cross again. */
+static uint64_t rekey_after_us(const struct wg_peer *peer)
+{
+	const struct wg *wg = peer->wg;
+	bool waits = peer->crossed &&
+		     memcmp(wg->identity.public_key.bytes,
+			    peer->public_key.bytes, WG_KEY_LEN) > 0;
+
+	return wg->rekey_after_us + (waits ? WG_REKEY_TIMEOUT : 0);
+}
+
 void wg_keep_key_fresh_sending(struct wg_peer *peer, uint64_t now_us)
 {
 	const struct wg_session *session = peer->current;
 
 	if (session->send_counter > WG_REKEY_AFTER_MESSAGES ||
 	    (session->initiator && wg_elapsed(session->created_us, now_us,
-					      peer->wg->rekey_after_us)))
+					      rekey_after_us(peer))))
 		wg_ask_handshake(peer, now_us, false);
 }
 

@@ -80,14 +80,26 @@ static int session_key(struct wg_session *session,
 }
 
 /*
- * `next` stays when our own handshake completes: if two initiations crossed
- * it is what the peer seals with. An older one the peer never used.
+ * A young `next` is the other half of two initiations that crossed. If it
+ * were promoted when the peer uses it, each end might seal with the session
+ * that the other began, and no initiator would be left to rekey.
  */
+static void set_crossed(struct wg_peer *peer, uint64_t now_us)
+{
+	if (!peer->next)
+		return;
+	if (wg_elapsed(peer->next->created_us, now_us, WG_REKEY_TIMEOUT)) {
+		session_drop(peer->wg, &peer->next);
+		return;
+	}
+	session_drop(peer->wg, &peer->crossed);
+	peer->crossed = peer->next;
+	peer->next = NULL;
+}
+
 static void install_initiator(struct wg_peer *peer, struct wg_session *session)
 {
-	if (peer->next && wg_elapsed(peer->next->created_us,
-				     session->created_us, WG_REKEY_TIMEOUT))
-		session_drop(peer->wg, &peer->next);
+	set_crossed(peer, session->created_us);
 	session_drop(peer->wg, &peer->previous);
 	peer->previous = peer->current;
 	peer->current = session;
@@ -117,6 +129,8 @@ int wg_session_begin(struct wg_peer *peer, const struct wg_noise *noise,
 		return rc;
 	}
 	index_move(peer->wg, index, session);
+	if (peer->crossed && wg_session_expired(peer->crossed, now_us))
+		session_drop(peer->wg, &peer->crossed);
 	if (initiator)
 		install_initiator(peer, session);
 	else
@@ -156,6 +170,7 @@ void wg_session_wipe_all(struct wg_peer *peer)
 	session_drop(peer->wg, &peer->current);
 	session_drop(peer->wg, &peer->next);
 	session_drop(peer->wg, &peer->previous);
+	session_drop(peer->wg, &peer->crossed);
 	wg_index_drop(peer->wg, &peer->handshake_index);
 	wg_handshake_clear(&peer->handshake);
 }

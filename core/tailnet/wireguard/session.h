@@ -1,10 +1,11 @@
 /*
  * core/tailnet/wireguard/session.h: keypairs of a peer and our indices.
  *
- * A peer has at most three sessions. `current` seals. `next` is one that we
+ * A peer has at most four sessions. `current` seals. `next` is one that we
  * answered and that becomes current when the first packet under it proves
  * that the initiator has it (key confirmation). `previous` opens what was in
- * flight when the keys changed. Each has one of our 32-bit indices, by which
+ * flight when the keys changed. `crossed` opens what a peer seals whose
+ * initiation crossed ours: each end then seals with its own. Each has one of our 32-bit indices, by which
  * packets find it; so has a handshake that awaits its response. Freeing a
  * session wipes it. Internal to the room.
  */
