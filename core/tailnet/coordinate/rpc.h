@@ -50,6 +50,7 @@ struct rpc {
 	bool client;
 	bool send_closed;
 	bool ended;
+	bool busy;		/* inside rpc_data() */
 };
 
 /* Opens a stream for a call and queues nothing yet. As yamux_open(). */
