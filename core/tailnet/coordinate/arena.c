@@ -78,13 +78,22 @@ void arena_clear(struct arena *arena)
 	}
 }
 
+void *arena_take(struct arena *arena, size_t count, size_t size)
+{
+	void *at = arena_alloc(arena, count * size);
+
+	if (at)
+		memset(at, 0, count * size);
+	return at;
+}
+
 int arena_decode(struct arena *arena,
 		 const ProtobufCMessageDescriptor *descriptor,
 		 const void *data, size_t len, const char *what,
 		 ProtobufCMessage **out, struct error *error)
 {
 	ProtobufCMessage *message = protobuf_c_message_unpack(
-		descriptor, &arena->allocator, len, data);
+		descriptor, &arena->allocator, len, data ? data : "");
 
 	if (message) {
 		*out = message;
@@ -96,4 +105,19 @@ int arena_decode(struct arena *arena,
 				 len);
 	return error_set(error, ERR_PROTOCOL,
 			 "%s of %zu bytes is no such protobuf", what, len);
+}
+
+int message_append(const ProtobufCMessage *message, struct buf *out)
+{
+	size_t len = protobuf_c_message_get_packed_size(message);
+	uint8_t *at;
+	int err;
+
+	if (len == 0)
+		return 0;
+	err = buf_reserve(out, len, &at);
+	if (err < 0)
+		return err;
+	buf_commit(out, protobuf_c_message_pack(message, at));
+	return 0;
 }

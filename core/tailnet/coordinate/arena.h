@@ -13,6 +13,7 @@
 
 #include <protobuf-c/protobuf-c.h>
 
+#include "core/base/buf.h"
 #include "core/base/err.h"
 
 #define ARENA_CHUNK (16u * 1024u)
@@ -31,6 +32,9 @@ struct arena {
 void arena_init(struct arena *arena, size_t cap);
 void arena_clear(struct arena *arena);
 
+/* `count` zeroed objects, or NULL. */
+void *arena_take(struct arena *arena, size_t count, size_t size);
+
 /*
  * Decodes into the arena; `what` names the message in the error. 0 and a
  * message that lives until arena_clear(), ERR_PROTOCOL, ERR_TOO_LARGE or
@@ -40,4 +44,7 @@ int arena_decode(struct arena *arena,
 		 const ProtobufCMessageDescriptor *descriptor,
 		 const void *data, size_t len, const char *what,
 		 ProtobufCMessage **out, struct error *error);
+/* Appends the encoded message. 0, ERR_LIMIT or ERR_NOMEM. */
+int message_append(const ProtobufCMessage *message, struct buf *out);
+
 #endif
