@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/base/line.h"
+
 /* jansson recurses; what it would recurse into is counted first. */
 static bool too_deep(const char *text, size_t len)
 {
@@ -176,19 +178,39 @@ struct jplace jread_item(const struct jplace *list, size_t index)
 	return item;
 }
 
+static json_t *string_member(const struct jplace *at, const char *key,
+			     enum jneed need)
+{
+	json_t *value = member(at, key, need);
+
+	if (!value || json_is_string(value))
+		return value;
+	wrong_type(at, key, "a string", value);
+	return NULL;
+}
+
+bool jread_line(const struct jplace *at, const char *key, enum jneed need,
+		char *out, size_t cap)
+{
+	json_t *value = string_member(at, key, need);
+
+	out[0] = '\0';
+	if (!value)
+		return false;
+	line_of(json_string_value(value), json_string_length(value), out,
+		cap);
+	return true;
+}
+
 bool jread_text(const struct jplace *at, const char *key, enum jneed need,
 		char *out, size_t cap)
 {
-	json_t *value = member(at, key, need);
+	json_t *value = string_member(at, key, need);
 	size_t len;
 
 	out[0] = '\0';
 	if (!value)
 		return false;
-	if (!json_is_string(value)) {
-		wrong_type(at, key, "a string", value);
-		return false;
-	}
 	len = json_string_length(value);
 	if (len >= cap) {
 		jread_refuse(at, key, ERR_TOO_LARGE,

@@ -66,6 +66,9 @@ struct jplace jread_item(const struct jplace *list, size_t index);
 /* These return whether the member was there and right. */
 bool jread_text(const struct jplace *at, const char *key, enum jneed need,
 		char *out, size_t cap);
+/* For people: cut to `cap`, control characters become spaces. */
+bool jread_line(const struct jplace *at, const char *key, enum jneed need,
+		char *out, size_t cap);
 bool jread_bool(const struct jplace *at, const char *key, enum jneed need,
 		bool *out);
 bool jread_integer(const struct jplace *at, const char *key, enum jneed need,
