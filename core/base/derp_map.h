@@ -1,10 +1,10 @@
 /*
  * core/base/derp_map.h: which relays there are.
  *
- * The plain data, as core/rest decodes it from JSON and core/tailnet from
- * protobuf; both build it with derp_map_add_region() and
- * derp_map_add_node(), which hold the caps and the order. Follows protocol.md,
- * "DERP map".
+ * A plain copy of a DERP map, whether it came as JSON by REST or as protobuf
+ * by the coordinate socket. Regions are sorted by id; node order is kept
+ * (STUN-only nodes come first in Coder's). Facts: coder/coder tailnet/derp.go
+ * and derpmap.go, coder/tailscale tailcfg/derpmap.go.
  */
 #ifndef TUNNELHOST_BASE_DERP_MAP_H
 #define TUNNELHOST_BASE_DERP_MAP_H
@@ -13,68 +13,69 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define DERP_REGIONS_CAP 256
-#define DERP_NODES_CAP 16
-#define DERP_NAME_CAP 64	/* with the NUL, as all of these */
-#define DERP_HOST_CAP 254
-#define DERP_ADDRESS_CAP 46
+#define DERP_MAP_REGION_CAP 256
+#define DERP_MAP_NODE_CAP 16	/* in a region */
+#define DERP_MAP_NAME_CAP 64	/* with the NUL; longer names are cut */
+#define DERP_MAP_HOST_CAP 256	/* longer hosts are refused */
 
-struct derp_node {
-	char name[DERP_NAME_CAP];
-	int32_t region_id;
-	char host[DERP_HOST_CAP];
-	char cert_name[DERP_HOST_CAP];
-	char ipv4[DERP_ADDRESS_CAP];	/* "" by name; "none" is never */
-	char ipv6[DERP_ADDRESS_CAP];
-	int32_t stun_port;	/* 0: 3478; -1: no STUN */
+struct derp_map_node {
+	char name[DERP_MAP_NAME_CAP];
+	int64_t region_id;
+	char host_name[DERP_MAP_HOST_CAP];
+	char cert_name[DERP_MAP_HOST_CAP];
+	char ipv4[DERP_MAP_NAME_CAP];
+	char ipv6[DERP_MAP_NAME_CAP];
+	int32_t stun_port;		/* 0: 3478; -1: no STUN */
+	int32_t derp_port;		/* 0: 443, or 80 with force_http */
 	bool stun_only;
-	int32_t derp_port;	/* 0: 443 */
-	bool insecure_for_tests;	/* never obeyed */
+	bool insecure_for_tests;	/* never honoured */
 	bool force_http;
-	char stun_test_ip[DERP_ADDRESS_CAP];
 	bool can_port_80;
+	char stun_test_ip[DERP_MAP_NAME_CAP];
 };
 
-struct derp_region {
-	int32_t id;
+struct derp_map_region {
+	int64_t region_id;
 	bool embedded_relay;
-	char code[DERP_NAME_CAP];
-	char name[DERP_NAME_CAP];
 	bool avoid;
-	struct derp_node *nodes;
+	char code[DERP_MAP_NAME_CAP];
+	char name[DERP_MAP_NAME_CAP];
+	struct derp_map_node *nodes;	/* owned */
 	size_t node_count;
 };
 
-/* Sorted by region id. A zeroed one is a valid empty map. */
 struct derp_map {
-	struct derp_region *regions;
+	struct derp_map_region *regions;	/* owned, sorted by region_id */
 	size_t region_count;
 };
 
-/*
- * Takes its place by id; *out is valid until the next region is added. 0,
- * ERR_LIMIT, ERR_CONFLICT for an id that is there, or ERR_NOMEM.
- */
-int derp_map_add_region(struct derp_map *map, int32_t id,
-			struct derp_region **out);
-/* Zeroed but for region_id; valid until the next is added. The same codes. */
-int derp_map_add_node(struct derp_region *region, struct derp_node **out);
+/* A zeroed map is empty. */
 void derp_map_clear(struct derp_map *map);
-/* 0 or ERR_NOMEM; `out` is overwritten. */
-int derp_map_copy(const struct derp_map *map, struct derp_map *out);
-
-struct derp_region *derp_map_find(const struct derp_map *map, int32_t id);
-/* The lowest region with a node that is not STUN-only, or NULL. */
-const struct derp_region *derp_map_first_home(const struct derp_map *map);
-/* The first node that relays, or NULL. */
-const struct derp_node *derp_region_relay(const struct derp_region *region);
+/* `to` is empty or is cleared first. 0 or ERR_NOMEM (then empty). */
+int derp_map_copy(const struct derp_map *from, struct derp_map *to);
+bool derp_map_equal(const struct derp_map *a, const struct derp_map *b);
 
 /*
- * In regions with an embedded relay the nodes that are not STUN-only get
- * host, port and scheme of the access URL in use. A host that is too long
- * changes nothing: ERR_TOO_LARGE.
+ * A new region in its place, zeroed but for the id, to be filled; NULL for
+ * a region that is there already, too many, or no memory. Pointers to other
+ * regions are void afterwards.
+ */
+struct derp_map_region *derp_map_add_region(struct derp_map *map, int64_t id);
+/* A new node at the end, zeroed but for region_id; NULL as above. */
+struct derp_map_node *derp_map_add_node(struct derp_map_region *region);
+
+const struct derp_map_region *derp_map_region(const struct derp_map *map,
+					      int64_t id);
+/* The first node that is not STUN-only, or NULL. */
+const struct derp_map_node *
+derp_map_relay(const struct derp_map_region *region);
+/* The lowest region id with a relay, or 0: home before latencies are known. */
+int64_t derp_map_first_home(const struct derp_map *map);
+/*
+ * Relays of embedded regions are reached where the deployment itself is.
+ * 0, or ERR_TOO_LARGE for a host that does not fit.
  */
 int derp_map_rewrite_embedded(struct derp_map *map, const char *host,
-			      uint16_t port, bool force_http);
+			      int32_t port, bool force_http);
 
 #endif
