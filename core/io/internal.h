@@ -51,6 +51,7 @@ struct io {
 
 	struct io_writer *writers[2];
 	struct list objects;
+	char scratch[IO_SERVICE_BUFFER];	/* for one read */
 };
 
 /* What a libwebsockets connection belongs to. */
@@ -81,7 +82,6 @@ void io_writers_free(struct io *io);
 int io_tls_init(struct io *io, const struct io_config *config,
 		struct error *error);
 
-extern const struct network_ops io_network_ops;
 int io_open_channel(struct network *network,
 		    const struct channel_request *request,
 		    struct channel **out, struct error *error);

@@ -2,13 +2,17 @@
 
 #include <stdlib.h>
 
+#include "core/io/dial.h"
 #include "core/io/internal.h"
 
 /* libwebsockets' own time-outs are only a net under ours. */
 #define NET_TIMEOUT_S 600
 
-const struct network_ops io_network_ops = {
-	.open_channel = NULL,
+static const struct network_ops network_ops = {
+	.open_channel = io_open_channel,
+	.http = io_http,
+	.http_cancel = io_http_cancel,
+	.open_datagram = io_open_datagram,
 };
 
 void io_object_add(struct io *io, struct io_object *object,
@@ -28,18 +32,44 @@ int io_lws_callback(struct lws *wsi, enum lws_callback_reasons reason,
 {
 	struct sock *sock = wsi ? lws_get_opaque_user_data(wsi) : NULL;
 
-	(void)user;
+	if (reason == LWS_CALLBACK_OPENSSL_PERFORM_SERVER_CERT_VERIFICATION)
+		in = user;	/* the X509_STORE_CTX */
 	if (sock)
 		return sock->event(sock, wsi, reason, in, len);
-	return 0;
+	if (reason == LWS_CALLBACK_OPENSSL_PERFORM_SERVER_CERT_VERIFICATION)
+		return 1;	/* nobody waits for it any more */
+	if (reason == LWS_CALLBACK_WSI_DESTROY)
+		io_reap_poll(lws_context_user(lws_get_context(wsi)), wsi);
+	return io_server_event(wsi, reason, in, len);
 }
 
 const struct lws_protocols io_protocols[] = {
 	{ .name = "io", .callback = io_lws_callback,
 	  .rx_buffer_size = IO_WS_BUFFER,
 	  .tx_packet_size = IO_SERVICE_BUFFER },
+	/* The subprotocols that the server side can choose. */
+	{ .name = "derp", .callback = io_lws_callback,
+	  .rx_buffer_size = IO_WS_BUFFER,
+	  .tx_packet_size = IO_SERVICE_BUFFER },
 	{ .name = NULL },
 };
+
+static void poll_freed(uv_handle_t *handle)
+{
+	free(handle);
+}
+
+static void reap(uv_handle_t *handle, void *wsi)
+{
+	if (handle->type == UV_POLL && handle->data == wsi &&
+	    !uv_is_closing(handle))
+		uv_close(handle, poll_freed);
+}
+
+void io_reap_poll(struct io *io, struct lws *wsi)
+{
+	uv_walk(&io->uv, reap, wsi);
+}
 
 void io_kick(struct io *io)
 {
@@ -113,7 +143,7 @@ int io_new(const struct io_config *config, struct io **out,
 	if (!io)
 		return error_set(error, ERR_NOMEM, "out of memory");
 	io->log = config->log;
-	io->network.ops = &io_network_ops;
+	io->network.ops = &network_ops;
 	list_init(&io->objects);
 	err = io_loop_init(io);
 	if (err < 0) {
