@@ -117,6 +117,7 @@ struct ns_stats {
 	uint64_t drop_queue;		/* our own queue was full */
 	uint64_t drop_memory;		/* no memory, or too many ranges */
 	size_t connections;		/* now, with those in TIME_WAIT */
+	size_t time_wait;		/* now */
 };
 
 /* 0, ERR_MISUSE or ERR_NOMEM; *out is owned by the caller. */

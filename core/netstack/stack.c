@@ -307,4 +307,5 @@ void ns_get_stats(const struct ns *ns, struct ns_stats *out)
 {
 	*out = ns->stats;
 	out->connections = ns->conns.len;
+	out->time_wait = ns->time_wait_count;
 }
