@@ -142,11 +142,15 @@ static void leave_recovery(struct conn *conn)
 }
 
 /* RFC 6582 3.2 step 5: the next hole begins where this ACK ends. */
-static void partial_ack(struct conn *conn)
+static void partial_ack(struct conn *conn, uint32_t acked)
 {
+	uint32_t counted = acked / conn->mss;
+
 	if (conn->sack_ok || conn->recovery != RECOVERY_FAST)
 		return;
-	conn->dup_acks = 0;
+	/* All but the one that was lost have been duplicates before. */
+	counted = min_u32(counted ? counted - 1 : 0, conn->dup_acks);
+	conn->dup_acks = (uint16_t)(conn->dup_acks - counted);
 	ns_record_mark_lost(&conn->records, conn->records.head);
 	conn->force_retransmit = true;
 }
@@ -220,7 +224,7 @@ static void advance(struct conn *conn, const struct segment *seg,
 	if (conn->recovery && seq_le(conn->recovery_point, seg->ack))
 		leave_recovery(conn);
 	else if (conn->recovery)
-		partial_ack(conn);
+		partial_ack(conn, acked);
 	if (!conn->recovery)
 		conn->dup_acks = 0;
 	grow(conn, flight, acked, now_us);
@@ -272,6 +276,7 @@ void ns_ack_in(struct conn *conn, const struct segment *seg, uint64_t now_us)
 	uint32_t window = seg->window << conn->send_shift;
 	bool duplicate = is_duplicate(conn, seg, window);
 	uint32_t before = conn->snd_una + conn->records.sacked_bytes;
+	uint32_t delivered = duplicate && !conn->sack_ok ? conn->mss : 0;
 
 	conn->probes = 0;
 	if (conn->keepalive_us)
@@ -289,7 +294,7 @@ void ns_ack_in(struct conn *conn, const struct segment *seg, uint64_t now_us)
 	update_window(conn, seg, window);
 	find_loss(conn, duplicate);
 	if (conn->recovery == RECOVERY_FAST)
-		reduce_rate(conn, conn->snd_una +
+		reduce_rate(conn, delivered + conn->snd_una +
 			    conn->records.sacked_bytes - before);
 	ns_ready(conn);
 }
