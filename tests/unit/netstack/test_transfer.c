@@ -63,9 +63,11 @@ static void exchange(const struct link_config *link,
 	wire_connect(&wire, ends);
 	done = wire_run(&wire, 3600 * US_PER_S, both_ended, ends);
 	if (!done)
-		fail_msg("seed %llu: stuck: %zu of %zu, %zu of %zu",
+		fail_msg("seed %llu: %zu of %zu, %zu of %zu; %d %d at %llu s",
 			 (unsigned long long)wire.link.seed, ends[1].sink_len,
-			 a_len, ends[0].sink_len, b_len);
+			 a_len, ends[0].sink_len, b_len, ends[0].eof,
+			 ends[1].eof,
+			 (unsigned long long)(wire.now_us / US_PER_S));
 	check_equal(&ends[0], &ends[1]);
 	check_equal(&ends[1], &ends[0]);
 	if (wire.link.loss)
