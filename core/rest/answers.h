@@ -3,9 +3,9 @@
  *
  * Pure: JSON text in, structs out, and the other way round. A decoder returns
  * 0; ERR_PROTOCOL for what is no JSON or of a wrong type, with the member's
- * path; ERR_TOO_LARGE beyond a cap; ERR_NOMEM. Unknown members are skipped and
- * unknown words (a new status) kept as they are. Follows protocol.md, "REST"
- * and "DERP map".
+ * path; ERR_TOO_LARGE beyond a cap; ERR_NOMEM. Unknown members are skipped;
+ * unknown words (a new status) are kept, cut to their cap. Follows
+ * protocol.md, "REST" and "DERP map".
  */
 #ifndef TUNNELHOST_REST_ANSWERS_H
 #define TUNNELHOST_REST_ANSWERS_H

@@ -11,13 +11,13 @@ static void read_build(const struct jplace *at, struct rest_build *out)
 	jread_uuid(at, "id", JREAD_REQUIRED, &out->id);
 	jread_integer(at, "build_number", JREAD_OPTIONAL, 0, INT64_MAX,
 		      &out->number);
-	jread_text(at, "transition", JREAD_REQUIRED, out->transition,
+	jread_line(at, "transition", JREAD_REQUIRED, out->transition,
 		   sizeof(out->transition));
-	jread_text(at, "status", JREAD_OPTIONAL, out->status,
+	jread_line(at, "status", JREAD_OPTIONAL, out->status,
 		   sizeof(out->status));
 	jread_uuid(at, "template_version_id", JREAD_OPTIONAL,
 		   &out->template_version_id);
-	jread_text(&job, "status", JREAD_REQUIRED, out->job_status,
+	jread_line(&job, "status", JREAD_REQUIRED, out->job_status,
 		   sizeof(out->job_status));
 	jread_line(&job, "error", JREAD_OPTIONAL, out->job_error,
 		   sizeof(out->job_error));
@@ -30,11 +30,11 @@ static void read_agent(const struct jplace *at, struct rest_agent *out)
 	*out = (struct rest_agent){ .blocking_scripts = false };
 	jread_uuid(at, "id", JREAD_REQUIRED, &out->id);
 	jread_text(at, "name", JREAD_REQUIRED, out->name, sizeof(out->name));
-	jread_text(at, "lifecycle_state", JREAD_OPTIONAL,
+	jread_line(at, "lifecycle_state", JREAD_OPTIONAL,
 		   out->lifecycle_state, sizeof(out->lifecycle_state));
-	jread_text(at, "status", JREAD_OPTIONAL, out->status,
+	jread_line(at, "status", JREAD_OPTIONAL, out->status,
 		   sizeof(out->status));
-	jread_text(at, "startup_script_behavior", JREAD_OPTIONAL, behavior,
+	jread_line(at, "startup_script_behavior", JREAD_OPTIONAL, behavior,
 		   sizeof(behavior));
 	out->blocking_scripts = strcmp(behavior, "blocking") == 0;
 }
