@@ -134,7 +134,7 @@ void virtual_loop_run(struct virtual_loop *v, uint64_t until_us,
 		    !list_empty(&v->loop.tasks))
 			continue;
 		next = heap_next_deadline(&v->loop.timers);
-		if (next > until_us) {
+		if (next == DEADLINE_NONE || next > until_us) {
 			if (until_us != DEADLINE_NONE)
 				v->now_us = until_us;
 			return;
