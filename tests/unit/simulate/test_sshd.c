@@ -1,6 +1,6 @@
-#include "tests/unit/simulate/ssh_pair.h"
+#include <poll.h>
 
-#include "core/base/hash.h"
+#include "tests/unit/simulate/ssh_pair.h"
 
 static void expect_command(const char *command, const char *text, int status)
 {
@@ -343,38 +343,89 @@ static void client_gone_ends_the_connection(void **state)
 	pair_close(&p);
 }
 
-/* After every single step of the loop, from the first byte to the exit. */
+/* One task, or else one ready descriptor. */
+static void single_step(struct virtual_loop *v)
+{
+	struct list *link = list_pop(&v->loop.tasks);
+
+	if (link) {
+		struct task *task = container_of(link, struct task, link);
+
+		task->run(task);
+		return;
+	}
+	for (size_t i = 0; i < v->watcher_count; i++) {
+		struct watcher *watcher = v->watchers[i];
+		struct pollfd p = { .fd = watcher ? watcher->fd : -1 };
+		unsigned wanted =
+			watcher ? (unsigned)(uintptr_t)watcher->backend : 0;
+
+		p.events = (short)((wanted & WATCH_READ ? POLLIN : 0) |
+				   (wanted & WATCH_WRITE ? POLLOUT : 0));
+		if (poll(&p, 1, 0) > 0) {
+			watcher->ready(watcher, wanted);
+			return;
+		}
+	}
+	usleep(300);
+}
+
+static void close_after(int steps, int how)
+{
+	struct pair p;
+	struct client c;
+
+	pair_open(&p);
+	client_exec(&p, &c, "echo foo; exit 3");
+	stream_write(c.out, "text", 4);
+	for (int i = 0; i < steps; i++)
+		single_step(&p.v);
+	if (how == 0)
+		client_clear(&c);
+	if (how == 1) {
+		sshd_free(p.sshd);
+		p.sshd = NULL;
+	}
+	if (how == 2) {
+		sshc_close(p.sshc);
+		p.sshc = NULL;
+		c.channel = NULL;
+	}
+	for (int i = 0; i < 30; i++)
+		single_step(&p.v);
+	spin_for(&p, NULL, 0.002);
+	if (how == 0)
+		assert_int_equal(p.end_count, 0);
+	if (how == 1)
+		assert_int_equal(p.end_count, 1);
+	if (how == 1)
+		assert_int_equal(c.failed + c.exited, 1);
+	if (p.sshc)
+		client_clear(&c);
+	free(c.text);
+	pair_close(&p);
+}
+
+/* After each single step of the loop, from the first byte to the exit. */
 static void close_in_every_phase(void **state)
 {
+	struct pair p;
+	struct client c;
+	int all = 0;
+
 	(void)state;
-	for (int steps = 0; steps < 40; steps++) {
-		struct pair p;
-		struct client c;
-
-		pair_open(&p);
-		client_exec(&p, &c, "echo foo");
-		for (int i = 0; i < steps; i++) {
-			struct timespec ms = { 0, 1000000 };
-			bool now = true;
-
-			loop_run_due(&p.v.loop);
-			virtual_loop_run(&p.v, p.v.now_us, i % 2 ? &now : NULL);
-			if (i > 20)
-				nanosleep(&ms, NULL);
-		}
-		if (steps % 3 == 0) {
-			client_clear(&c);
-			spin_for(&p, NULL, 0.003);
-		}
-		if (steps % 3 == 1) {
-			sshd_free(p.sshd);
-			p.sshd = NULL;
-			spin_for(&p, NULL, 0.003);
-			client_clear(&c);
-		}
-		free(c.channel ? c.text : NULL);
-		pair_close(&p);
-	}
+	pair_open(&p);
+	client_exec(&p, &c, "echo foo; exit 3");
+	stream_write(c.out, "text", 4);
+	for (; !c.over; all++)
+		single_step(&p.v);
+	print_message("%d steps\n", all);
+	client_expect(&c, "foo\n", 3);
+	client_clear(&c);
+	pair_close(&p);
+	for (int steps = 0; steps < all + 5; steps++)
+		for (int how = 0; how < 3; how++)
+			close_after(steps, how);
 }
 
 int main(void)
