@@ -64,12 +64,14 @@ enum sshc_kind {
 	SSHC_EXEC,
 	SSHC_SHELL,
 	SSHC_SUBSYSTEM,
+	SSHC_FORWARD,		/* TCP from the agent's host (direct-tcpip) */
 };
 
 /* Copied by sshc_channel_open(). */
 struct sshc_request {
 	enum sshc_kind kind;
-	const char *command;		/* or the subsystem's name */
+	const char *command;		/* or the subsystem's name, or host */
+	int port;			/* of a forward; else unused */
 	const struct sshc_env *env;	/* refused ones are dropped silently */
 	size_t env_count;
 	const struct sshc_pty *pty;	/* NULL: none */
@@ -86,7 +88,8 @@ struct sshc_channel_events {
 	/*
 	 * The channel has ended: both streams have got their end of stream
 	 * (received bytes may still wait in them). signal "" unless killed
-	 * by one; status -1 if the agent named none.
+	 * by one; status -1 if the agent named none (a
+	 * forward never has one).
 	 */
 	void (*on_exit)(void *user, int status, const char *signal);
 };

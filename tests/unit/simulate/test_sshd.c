@@ -180,6 +180,23 @@ static void unknown_subsystem_is_refused(void **state)
 	pair_close(&p);
 }
 
+static void forward_is_refused(void **state)
+{
+	struct pair p;
+	struct client c;
+
+	(void)state;
+	pair_open(&p);
+	client_request(&p, &c, &(struct sshc_request){
+		.kind = SSHC_FORWARD, .command = "127.0.0.1", .port = 80 });
+	spin_until(&p, &c.over);
+	assert_int_equal(c.failed, 1);
+	assert_int_equal(c.error.code, ERR_REFUSED);
+	assert_string_equal(c.error.message, "the agent refused the channel");
+	client_clear(&c);
+	pair_close(&p);
+}
+
 #define BULK (10u * 1024 * 1024)
 
 static void bulk_goes_both_ways(void **state)
@@ -485,6 +502,7 @@ int main(void)
 		cmocka_unit_test(shell_reads_commands),
 		cmocka_unit_test(half_close_ends_cat),
 		cmocka_unit_test(unknown_subsystem_is_refused),
+		cmocka_unit_test(forward_is_refused),
 		cmocka_unit_test(bulk_goes_both_ways),
 		cmocka_unit_test(many_channels_at_once),
 		cmocka_unit_test(slow_reader_stops_the_child),
