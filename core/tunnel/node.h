@@ -83,8 +83,9 @@ struct node_peer_config {
 
 /*
  * Adds the peer, or changes what is known of the one with this id; a new key
- * is a new peer in the old one's place. 0, ERR_CONFLICT (a key or address
- * that is another peer's), ERR_LIMIT, ERR_NOMEM, ERR_PROTOCOL (a bad key);
+ * is a new peer in the old one's place; key and addresses of another id are
+ * that peer, now under this id. 0, ERR_CONFLICT (a key or address that is
+ * another peer's), ERR_LIMIT, ERR_NOMEM, ERR_PROTOCOL (a bad key);
  * then nothing has changed. A region that has no relay is no error: the peer
  * is reached once the DERP map has one.
  */

@@ -281,6 +281,8 @@ static void socket_message(void *user, const uint8_t *data, size_t len)
 {
 	struct socket *socket = user;
 
+	if (socket->world->deaf)
+		return;
 	if (feed(socket, data, len) < 0)
 		socket_drop(socket);
 	else

@@ -67,6 +67,7 @@ struct world {
 	const char *refuse_body;
 	bool refuse_tokens;	/* 401 with validations to a resume token */
 	bool hang_up;		/* accepts, then closes at once */
+	bool deaf;		/* sockets take all and say nothing */
 	bool bytewise;
 	/* what was seen */
 	unsigned dials, resumed;
