@@ -118,6 +118,8 @@ static void take_update(struct test_agent *agent,
 {
 	struct uuid id;
 
+	if (!agent->member.node)	/* it is dead */
+		return;
 	memcpy(id.bytes, update->id.data, sizeof(id.bytes));
 	if (update->kind == 1)
 		take_node(agent, &id, update->node);
