@@ -33,7 +33,7 @@ struct party *coordinator_party_get(struct coordinator *c, const struct uuid *id
 
 void coordinator_party_put(struct coordinator *c, struct party *party)
 {
-	if (party->peer || !list_empty(&party->out) ||
+	if (party->pinned || party->peer || !list_empty(&party->out) ||
 	    !list_empty(&party->in))
 		return;
 	hash_remove(&c->parties, party->id.bytes, sizeof(party->id.bytes));
@@ -191,6 +191,7 @@ void coordinator_remove(struct coordinator_peer *peer,
 	if (!party)
 		return;
 	detach(peer);
+	party->pinned = true;	/* a tunnel to itself must not end it here */
 	list_each(at, safe, &party->in) {
 		struct tunnel *tunnel = container_of(at, struct tunnel,
 						     in_link);
@@ -205,6 +206,7 @@ void coordinator_remove(struct coordinator_peer *peer,
 		coordinator_tell_gone(tunnel, SIDE_DESTINATION, kind, reason);
 		coordinator_tunnel_free(c, tunnel);
 	}
+	party->pinned = false;
 	coordinator_party_put(c, party);
 }
 

@@ -32,6 +32,7 @@ struct party {
 	struct coordinator_peer *peer;	/* NULL: not connected */
 	struct list out;		/* tunnels from here */
 	struct list in;			/* tunnels to here */
+	bool pinned;			/* being walked: not to be freed */
 };
 
 struct tunnel {
