@@ -188,13 +188,22 @@ static enum lws_write_protocol write_mode(const struct conn *c)
 	return LWS_WRITE_BINARY;
 }
 
+/*
+ * Debian's libwebsockets is a debug build: it closes twice what a callback
+ * wants closed, and the second time throws the goodbye away. A synchronous
+ * kill closes once, which sends the goodbye and waits for the answer.
+ */
 static int say_goodbye(struct conn *c)
 {
-	if (c->kind != CHANNEL_UPGRADE)
-		lws_close_reason(c->wsi, (enum lws_close_status)c->close_code,
-				 (uint8_t *)c->close_reason,
-				 strlen(c->close_reason));
-	return -1;
+	if (c->kind == CHANNEL_UPGRADE)
+		return -1;
+	if (c->said_goodbye)
+		return 0;
+	c->said_goodbye = true;
+	lws_close_reason(c->wsi, (enum lws_close_status)c->close_code,
+			 (uint8_t *)c->close_reason, strlen(c->close_reason));
+	lws_set_timeout(c->wsi, PENDING_TIMEOUT_USER_OK, LWS_TO_KILL_SYNC);
+	return 0;
 }
 
 static int read_more(struct conn *c)
@@ -345,6 +354,24 @@ static int on_event(struct sock *sock, struct lws *wsi,
 	default:
 		return 0;
 	}
+}
+
+/* on_destroyed() follows for each. */
+void conn_end_all(struct io *io, struct lws_vhost *vhost)
+{
+	list_each(at, safe, &io->objects) {
+		struct io_object *object =
+			container_of(at, struct io_object, link);
+		struct conn *c = container_of(object, struct conn, object);
+
+		if (object->destroy != destroy || !c->wsi ||
+		    lws_get_vhost(c->wsi) != vhost)
+			continue;
+		error_set(&c->error, ERR_CLOSED, "the server was closed");
+		lws_set_timeout(c->wsi, PENDING_TIMEOUT_USER_OK,
+				LWS_TO_KILL_ASYNC);
+	}
+	io_kick(io);
 }
 
 static size_t or_else(size_t value, size_t standard)

@@ -78,7 +78,7 @@ int io_serve_upgrade(struct io *io, const char *bind_to,
 		     struct service *service, const char *cert_file,
 		     const char *key_file, struct io_server **out,
 		     uint16_t *port, struct error *error);
-/* Stops listening; connections already accepted live on. */
+/* Stops listening and ends its connections: on_close comes for each. */
 void io_server_close(struct io_server *server);
 
 /*

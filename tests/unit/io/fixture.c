@@ -6,6 +6,7 @@ struct echo {
 	struct list link;
 	struct fixture *f;
 	struct channel *channel;
+	bool goodbye;
 	struct buf waiting;
 };
 
@@ -22,6 +23,10 @@ static void echo_open(void *user)
 
 	if (e->f->stall)
 		channel_pause(e->channel, true);
+	if (!e->goodbye)
+		return;
+	channel_close(e->channel, 1001, "going away");
+	echo_free(e);
 }
 
 /* Back-pressure to the client: what cannot be sent stops the reading. */
@@ -80,8 +85,11 @@ static void serve_channel(struct fixture *f, struct exchange *exchange,
 	assert_int_equal(exchange_accept(exchange,
 					 *request->protocol ?
 						 request->protocol : NULL,
-					 1u << 20, 256u << 10, &echo_events,
-					 e, &e->channel), 0);
+					 strcmp(request->path, "/small") == 0 ?
+						 1000 : 1u << 20,
+					 256u << 10, &echo_events, e,
+					 &e->channel), 0);
+	e->goodbye = strcmp(request->path, "/goodbye") == 0;
 }
 
 static void serve(struct service *service, struct exchange *exchange,
