@@ -197,7 +197,8 @@ static uint64_t conn_deadline(const struct conn *conn)
 	uint64_t at = deadline_min(conn->rto_at, conn->ack_at);
 
 	at = deadline_min(at, deadline_min(conn->keepalive_at, conn->life_at));
-	return deadline_min(at, conn->idle_at);
+	return deadline_min(at, deadline_min(conn->idle_at,
+					     conn->reorder_at));
 }
 
 void ns_conn_arm(struct conn *conn)
