@@ -229,7 +229,9 @@ static bool syn_rcvd_in(struct conn *conn, const uint8_t *ip,
 		return false;
 	}
 	syn_acked(conn, seg, now_us);
-	conn->snd_wnd = seg->window << conn->send_shift;
+	/* RFC 7323 2.2: the window of a SYN is not scaled. */
+	conn->snd_wnd = seg->flags & TCP_SYN ? seg->window :
+		seg->window << conn->send_shift;
 	conn->snd_wl1 = seg->seq;
 	conn->snd_wl2 = seg->ack;
 	if (conn->fin_queued)
