@@ -38,6 +38,7 @@ static void fill(struct conn *conn, struct ns *ns)
 	conn->send_cap = ns->config.send_cap;
 	conn->rcv_cap = ns->config.receive_start;
 	conn->mss = DEFAULT_MSS;
+	conn->reorder_steps = 1;
 	conn->rto_us = RTO_INITIAL_US;
 	conn->keepalive_us = ns->config.keepalive_us;
 	conn->rto_at = DEADLINE_NONE;

@@ -35,6 +35,7 @@
 #define WINDOW_SHIFT 8		/* 16 MiB: over NS_RECEIVE_CAP_MAX */
 #define BURST_CAP 32		/* packets of one connection in a row */
 #define DUP_THRESHOLD 3
+#define REORDER_KEEP 16	/* RFC 8985: recoveries that it lasts */
 #define INITIAL_SEGMENTS 10
 #define DEFAULT_MSS 1220	/* RFC 9293 3.7.1, IPv6 */
 #define MIN_MSS 64
@@ -169,6 +170,8 @@ struct congestion {
 	uint32_t w_est;		/* CUBIC, what Reno would have */
 	float k;		/* CUBIC, seconds */
 	uint64_t epoch_us;	/* CUBIC, 0: none begun */
+	uint32_t prior;		/* window before the last reduction */
+	uint32_t prior_threshold;
 };
 
 struct conn;
@@ -221,12 +224,16 @@ struct conn {
 	bool tlp_due : 1;		/* retransmit the last segment */
 	bool tlp_again : 1;		/* a probe was a retransmission */
 	bool force_new : 1;		/* a probe of new data, over cwnd */
+	bool undo_armed : 1;		/* reduced, nothing retransmitted yet */
+	bool undo_open : 1;		/* undo_ts is that of the first */
 
 	uint8_t send_shift;
 	uint8_t sack_recent_count;
 	uint8_t probes;			/* unanswered */
 	uint8_t backoff;		/* of the RTO */
 	uint8_t burst;
+	uint8_t reorder_steps;		/* RACK: quarters of a round trip, 1 … 4 */
+	uint8_t reorder_keep;		/* recoveries until it is 1 again */
 	uint16_t mss;			/* payload with no options */
 	uint16_t rcv_mss;		/* the largest that came */
 	uint16_t dup_acks;		/* got, without SACK */
@@ -243,6 +250,8 @@ struct conn {
 	uint32_t send_cap;
 	uint32_t recovery_point;
 	uint32_t tlp_end;
+	uint32_t undo_ts;
+	uint32_t reorder_point;		/* one step a round trip */
 
 	uint32_t irs;
 	uint32_t rcv_read;		/* first byte not consumed */
@@ -534,12 +543,14 @@ void ns_records_ack(struct records *r, uint32_t ack, uint64_t *sample_us,
 /* Marks what lies wholly in [start, end). */
 void ns_records_sack(struct records *r, uint32_t start, uint32_t end);
 /*
- * Marks lost what RFC 6675 IsLost() says, and what RFC 8985 says by time:
+ * Marks lost what RFC 6675 IsLost() says (if `by_count`), and what RFC 8985 says by time:
  * sent before something that was delivered, and `window_us` overdue. Whether
  * anything was new; *deadline_us: when to look again, or DEADLINE_NONE.
  */
 bool ns_records_judge(struct records *r, uint64_t now_us, uint64_t window_us,
-		      uint64_t *deadline_us);
+		      bool by_count, uint64_t *deadline_us);
+/* It was a mistake: what was not retransmitted is judged anew. */
+void ns_records_forgive(struct records *r);
 bool ns_record_mark_lost(struct records *r, uint32_t index);
 void ns_records_all_lost(struct records *r);
 /* The next to retransmit, or NULL. */

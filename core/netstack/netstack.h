@@ -7,8 +7,8 @@
  * From the RFCs: 8200 (IPv6), 4443 (ICMPv6 echo), 768 (UDP), 9293 (TCP),
  * 7323 (window scale, timestamps, PAWS), 2018 and 6675 (SACK), 5681 and
  * 6582 (congestion, fast recovery), 9438 (CUBIC), 6298 (RTO), 6928 (initial
- * window), 3042 (limited transmit), 6937 (PRR), 8985 (RACK-TLP, without an
- * adaptive reordering window), 2883 (D-SACK), 5961 (blind attacks).
+ * window), 3042 (limited transmit), 6937 (PRR), 8985 (RACK-TLP),
+ * 2883 (D-SACK), 3522 (Eifel), 5961 (blind attacks).
  *
  * How the owner drives it, all on one thread:
  *
@@ -98,6 +98,7 @@ struct ns_stats {
 	uint64_t fast_recoveries;
 	uint64_t timeouts;		/* RTO fired */
 	uint64_t loss_probes;
+	uint64_t undone;		/* a reduction, by Eifel */
 	uint64_t probes;		/* zero window and keepalive */
 	uint64_t challenge_acks;
 	uint64_t resets_in;

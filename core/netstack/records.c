@@ -243,7 +243,7 @@ static bool judge_again(struct records *r, uint64_t now_us,
 }
 
 bool ns_records_judge(struct records *r, uint64_t now_us, uint64_t window_us,
-		      uint64_t *deadline_us)
+		      bool by_count, uint64_t *deadline_us)
 {
 	bool news;
 
@@ -256,13 +256,32 @@ bool ns_records_judge(struct records *r, uint64_t now_us, uint64_t window_us,
 			r->sacked_after--;
 			continue;
 		}
-		if (r->sacked_after < DUP_THRESHOLD &&
+		if (!(by_count && r->sacked_after >= DUP_THRESHOLD) &&
 		    !overdue(r, record, now_us, window_us, deadline_us))
 			break;
 		if (ns_record_mark_lost(r, r->judged))
 			news = true;
 	}
 	return news;
+}
+
+void ns_records_forgive(struct records *r)
+{
+	const uint8_t both = RECORD_LOST | RECORD_RETRANSMITTED;
+
+	r->judged = r->head;
+	r->sacked_after = 0;
+	for (uint32_t i = r->head; i != r->tail; i++) {
+		struct record *record = record_at(r, i);
+
+		if (record->flags & RECORD_SACKED)
+			r->sacked_after++;
+		if ((record->flags & both) != RECORD_LOST)
+			continue;
+		record->flags &= (uint8_t)~RECORD_LOST;
+		r->lost_bytes -= record->len;
+	}
+	r->retransmit = r->head;
 }
 
 void ns_records_all_lost(struct records *r)

@@ -57,12 +57,61 @@ static void take_sample(struct conn *conn, const struct segment *seg,
 		ns_rtt_sample(conn, echo_us);
 }
 
+static void reduce(struct conn *conn, uint32_t flight)
+{
+	struct congestion *c = &conn->congestion;
+
+	c->prior = c->window;
+	c->prior_threshold = c->threshold;
+	c->threshold = conn->ns->congestion->reduce(conn, flight);
+	conn->undo_armed = conn->ts_ok;
+	conn->undo_open = false;
+	if (conn->reorder_keep && !--conn->reorder_keep)
+		conn->reorder_steps = 1;
+}
+
+/* RFC 8985 6.2 step 4: what was called lost had only been overtaken. */
+static void reordering_seen(struct conn *conn)
+{
+	conn->reorder_keep = REORDER_KEEP;
+	if (conn->reorder_steps == 4 ||
+	    seq_lt(conn->snd_una, conn->reorder_point))
+		return;
+	conn->reorder_steps++;
+	conn->reorder_point = conn->snd_nxt;
+}
+
+/*
+ * Eifel, RFC 3522 and 4015: the first ACK after the first retransmission
+ * echoes a time stamp from before it. The original had arrived, so nothing
+ * was lost, and the window is what it was.
+ */
+static bool undo(struct conn *conn, const struct segment *seg)
+{
+	struct congestion *c = &conn->congestion;
+
+	if (!conn->undo_open)
+		return false;
+	conn->undo_open = false;
+	if (!seg->has_ts || !seq_lt(seg->ts_echo, conn->undo_ts))
+		return false;
+	c->window = max_u32(c->window, c->prior);
+	c->threshold = max_u32(c->threshold, c->prior_threshold);
+	c->epoch_us = 0;
+	conn->recovery = RECOVERY_NONE;
+	conn->force_retransmit = false;
+	conn->ns->stats.undone++;
+	ns_records_forgive(&conn->records);
+	reordering_seen(conn);
+	return true;
+}
+
 static void enter_fast(struct conn *conn)
 {
 	struct congestion *c = &conn->congestion;
 	uint32_t flight = min_u32(conn_flight(conn), c->window);
 
-	c->threshold = conn->ns->congestion->reduce(conn, flight);
+	reduce(conn, flight);
 	c->flight = max_u32(flight, 1);
 	c->delivered = 0;
 	c->sent = 0;
@@ -103,7 +152,7 @@ void ns_rto_fired(struct conn *conn, uint64_t now_us)
 	conn->ns->stats.timeouts++;
 	/* RFC 5681 (4): once for each loss, not for each time-out. */
 	if (!conn->backoff)
-		c->threshold = conn->ns->congestion->reduce(conn, flight);
+		reduce(conn, flight);
 	if (!conn->started_us)
 		conn->started_us = now_us - conn->rto_us;
 	conn->tlp_due = false;
@@ -123,6 +172,8 @@ void ns_rto_fired(struct conn *conn, uint64_t now_us)
 
 static void sack_in(struct conn *conn, const struct segment *seg)
 {
+	if (seg->sack_count && seq_lt(seg->sack[0].start, seg->ack))
+		reordering_seen(conn);
 	for (uint8_t i = 0; i < seg->sack_count; i++) {
 		const struct range *block = &seg->sack[i];
 
@@ -247,7 +298,9 @@ static void advance(struct conn *conn, const struct segment *seg,
 	probe_answered(conn, seg);
 	take_sample(conn, seg, sent_us, again_us, now_us);
 	progress(conn, now_us);
-	if (conn->recovery && seq_le(conn->recovery_point, seg->ack))
+	if (conn->recovery && undo(conn, seg))
+		conn->dup_acks = 0;
+	else if (conn->recovery && seq_le(conn->recovery_point, seg->ack))
 		leave_recovery(conn);
 	else if (conn->recovery)
 		partial_ack(conn, acked);
@@ -295,8 +348,9 @@ void ns_find_loss(struct conn *conn, uint64_t now_us)
 	conn->reorder_at = DEADLINE_NONE;
 	if (conn->sack_ok)
 		lost = ns_records_judge(&conn->records, now_us,
-					conn->min_rtt_us / 4,
-					&conn->reorder_at);
+					conn->min_rtt_us / 4ull *
+					conn->reorder_steps,
+					conn->reorder_steps == 1, &conn->reorder_at);
 	else
 		lost = duplicates_say_lost(conn);
 	if (lost && !conn->recovery)

@@ -160,6 +160,11 @@ static size_t again(struct conn *conn, uint8_t *out, struct record *record,
 	if (record->seq + len == conn->snd_end)
 		flags |= TCP_PSH;
 	ns_record_retransmitted(&conn->records, record, now_us);
+	if (conn->undo_armed) {
+		conn->undo_armed = false;
+		conn->undo_open = true;
+		conn->undo_ts = ts_now(conn->ns, now_us);
+	}
 	conn->congestion.sent += record->len;
 	conn->ns->stats.retransmits++;
 	return write_segment(conn, out, record->seq, flags, len, now_us);
