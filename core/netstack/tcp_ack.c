@@ -75,7 +75,8 @@ static void reordering_seen(struct conn *conn)
 {
 	conn->reorder_keep = REORDER_KEEP;
 	if (conn->reorder_steps == 4 ||
-	    seq_lt(conn->snd_una, conn->reorder_point))
+	    (seq_lt(conn->snd_una, conn->reorder_point) &&
+	     seq_le(conn->reorder_point, conn->snd_nxt)))
 		return;
 	conn->reorder_steps++;
 	conn->reorder_point = conn->snd_nxt;

@@ -259,6 +259,85 @@ static void test_lost_again(void **state)
 	script_clear(&s);
 }
 
+/* RFC 3522: an echo from before the retransmission: nothing was lost. */
+static void test_undo(void **state)
+{
+	struct script s;
+	struct ns_stats stats;
+	uint32_t before;
+	uint32_t echo;
+
+	(void)state;
+	script_init(&s, true, true, NULL);
+	script_write(&s, 5 * FULL);
+	for (uint32_t i = 0; i < 5; i++)
+		script_expect(&s, 1 + i * FULL, FULL, TCP_ACK);
+	echo = s.ts_seen;
+	before = conn_of(&s)->congestion.window;
+	script_wait(&s, 10 * US_PER_MS);
+	script_put(&s, &(struct put){ .seq = 1, .ack = 1,
+		.sack = { { 1 + FULL, 1 + 4 * FULL } } });
+	script_expect(&s, 1, FULL, TCP_ACK);
+	assert_true(conn_of(&s)->congestion.threshold <= before);
+	script_wait(&s, US_PER_MS);
+	script_put(&s, &(struct put){ .seq = 1, .ack = 1 + 5 * FULL,
+				      .ts_echo = echo });
+	assert_int_equal(conn_of(&s)->recovery, RECOVERY_NONE);
+	assert_true(conn_of(&s)->congestion.window >= before);
+	assert_int_equal(conn_of(&s)->reorder_steps, 2);
+	/* The same for a time-out that came too soon. */
+	before = conn_of(&s)->congestion.window;
+	conn_of(&s)->tlp_done = true;
+	script_write(&s, 2 * FULL);
+	script_expect(&s, 1 + 5 * FULL, FULL, TCP_ACK);
+	script_expect(&s, 1 + 6 * FULL, FULL, TCP_ACK);
+	echo = s.ts_seen;
+	script_wait(&s, 200 * US_PER_MS);
+	script_expect(&s, 1 + 5 * FULL, FULL, TCP_ACK);
+	script_none(&s);
+	assert_int_equal(conn_of(&s)->congestion.window, 1220);
+	script_put(&s, &(struct put){ .seq = 1, .ack = 1 + 6 * FULL,
+				      .ts_echo = echo });
+	script_none(&s);
+	assert_true(conn_of(&s)->congestion.window >= before);
+	script_put(&s, &(struct put){ .seq = 1, .ack = 1 + 7 * FULL,
+				      .ts_echo = echo });
+	ns_get_stats(s.ns, &stats);
+	assert_int_equal(stats.undone, 2);
+	assert_int_equal(stats.retransmits, 2);
+	script_clear(&s);
+}
+
+/* RFC 9293 figure 7: both SYNs cross. */
+static void test_simultaneous_open(void **state)
+{
+	struct script s = { .now_us = US_PER_S, .irs = PEER_ISS };
+	const uint8_t address[1][NS_ADDRESS_LEN] = { { 0xfd, [15] = 1 } };
+	const uint8_t peer[NS_ADDRESS_LEN] = { 0xfd, [15] = 2 };
+	struct ns_config config = {
+		.addresses = address, .address_count = 1, .rng = &s.rng,
+	};
+	struct segment seg;
+
+	(void)state;
+	rng_seeded(&s.rng, 3);
+	assert_int_equal(ns_new(&config, &s.ns), 0);
+	assert_int_equal(ns_connect(s.ns, peer, 80, s.now_us, &s.stream), 0);
+	assert_true(script_get(&s, &seg));
+	s.iss = seg.seq;
+	s.port = seg.src_port;
+	script_put(&s, &(struct put){ .flags = TCP_SYN, .bare = true });
+	script_expect(&s, 0, 0, TCP_SYN | TCP_ACK);
+	assert_int_equal(ns_stream_state(s.stream), ERR_AGAIN);
+	script_put(&s, &(struct put){ .flags = TCP_SYN, .ack = 1 });
+	script_expect(&s, 1, 0, TCP_ACK);
+	assert_int_equal(ns_stream_state(s.stream), 0);
+	assert_int_equal(conn_of(&s)->snd_wnd, 1000);
+	script_write(&s, 3);
+	script_expect(&s, 1, 3, TCP_ACK);
+	script_clear(&s);
+}
+
 /* RFC 2883: what came twice is named first, once. */
 static void test_duplicate_reported(void **state)
 {
@@ -773,6 +852,8 @@ int main(void)
 		cmocka_unit_test(test_reordering),
 		cmocka_unit_test(test_lost_again),
 		cmocka_unit_test(test_duplicate_reported),
+		cmocka_unit_test(test_undo),
+		cmocka_unit_test(test_simultaneous_open),
 		cmocka_unit_test(test_without_sack),
 		cmocka_unit_test(test_duplicates_without_sack),
 		cmocka_unit_test(test_rto),

@@ -223,13 +223,17 @@ static void print_rate(uint64_t rtt_us, unsigned loss, bool reorder)
 	check_equal(&ends[0], &ends[1]);
 	ns_get_stats(wire.ns[0], &stats);
 	print_message("rtt %llu ms, loss %u %%%s: %.1f Mbit/s, %llu "
-		      "retransmits for %llu lost, %llu timeouts\n",
+		      "retransmits for %llu lost, %llu timeouts, %llu "
+		      "recoveries, %llu undone, %llu probes\n",
 		      (unsigned long long)rtt_us / 1000, loss,
 		      reorder ? ", reordering" : "",
 		      (double)len * 8 / (double)(wire.now_us - begin),
 		      (unsigned long long)stats.retransmits,
 		      (unsigned long long)wire.lost,
-		      (unsigned long long)stats.timeouts);
+		      (unsigned long long)stats.timeouts,
+		      (unsigned long long)stats.fast_recoveries,
+		      (unsigned long long)stats.undone,
+		      (unsigned long long)stats.loss_probes);
 	release(ends);
 	wire_clear(&wire);
 }
