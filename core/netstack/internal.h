@@ -232,7 +232,7 @@ struct conn {
 	uint8_t probes;			/* unanswered */
 	uint8_t backoff;		/* of the RTO */
 	uint8_t burst;
-	uint8_t reorder_steps;		/* RACK: quarters of a round trip, 1 … 4 */
+	uint8_t reorder_steps;		/* RACK: quarter round trips, 1 … 4 */
 	uint8_t reorder_keep;		/* recoveries until it is 1 again */
 	uint16_t mss;			/* payload with no options */
 	uint16_t rcv_mss;		/* the largest that came */
@@ -543,9 +543,10 @@ void ns_records_ack(struct records *r, uint32_t ack, uint64_t *sample_us,
 /* Marks what lies wholly in [start, end). */
 void ns_records_sack(struct records *r, uint32_t start, uint32_t end);
 /*
- * Marks lost what RFC 6675 IsLost() says (if `by_count`), and what RFC 8985 says by time:
- * sent before something that was delivered, and `window_us` overdue. Whether
- * anything was new; *deadline_us: when to look again, or DEADLINE_NONE.
+ * Marks lost what RFC 6675 IsLost() says (if `by_count`), and what RFC 8985
+ * says by time: sent before something that was delivered, and `window_us`
+ * overdue. Whether anything was new; *deadline_us: when to look again, or
+ * DEADLINE_NONE.
  */
 bool ns_records_judge(struct records *r, uint64_t now_us, uint64_t window_us,
 		      bool by_count, uint64_t *deadline_us);

@@ -107,7 +107,7 @@ struct ns_stats {
 	uint64_t duplicates;
 	uint64_t drop_malformed;
 	uint64_t drop_checksum;
-	uint64_t drop_address;		/* not to us, or a source that is none */
+	uint64_t drop_address;		/* not to us, or from nobody */
 	uint64_t drop_fragment;
 	uint64_t drop_protocol;		/* a next header nobody takes */
 	uint64_t drop_port;		/* UDP to a closed port */

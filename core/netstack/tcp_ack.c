@@ -351,7 +351,8 @@ void ns_find_loss(struct conn *conn, uint64_t now_us)
 		lost = ns_records_judge(&conn->records, now_us,
 					conn->min_rtt_us / 4ull *
 					conn->reorder_steps,
-					conn->reorder_steps == 1, &conn->reorder_at);
+					conn->reorder_steps == 1,
+					&conn->reorder_at);
 	else
 		lost = duplicates_say_lost(conn);
 	if (lost && !conn->recovery)
