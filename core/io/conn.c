@@ -4,8 +4,7 @@
  * owner may be gone (`owned` false) while the goodbye is under way.
  *
  * A byte channel of a client is a plain HTTP answer without an end to
- * libwebsockets: it announces bytes, and reads them when told to. Not
- * reading is how it is paused.
+ * libwebsockets: it announces bytes, and reads them when told to.
  */
 #include "core/io/conn.h"
 
@@ -112,15 +111,15 @@ static bool reads_on_demand(const struct conn *c)
 	       lws_get_vhost(c->wsi) == c->io->client_vhost;
 }
 
+/*
+ * Readable must come back by itself: waiting for writable would never end
+ * while the peer, too, waits for us to read.
+ */
 static void apply_pause(struct conn *c)
 {
-	if (!reads_on_demand(c)) {
-		lws_rx_flow_control(c->wsi, !c->paused);
-		if (!c->paused)
-			io_kick(c->io);	/* for what is read already */
-	} else if (!c->paused) {
-		lws_callback_on_writable(c->wsi);
-	}
+	lws_rx_flow_control(c->wsi, !c->paused);
+	if (!c->paused)
+		io_kick(c->io);		/* for what is read already */
 }
 
 static void conn_pause(struct channel *channel, bool paused)

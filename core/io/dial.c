@@ -152,7 +152,8 @@ static void note_failure(struct dial *d, const char *text, size_t len)
 	else if (len >= 8 && strncmp(text, "connect ", 8) == 0)
 		error_set(&d->error, ERR_PROTOCOL,
 			  "TLS handshake failed (%.*s)", (int)len, text);
-	else if (len >= 3 && strncmp(text, "HS:", 3) == 0)
+	else if ((len >= 3 && strncmp(text, "HS:", 3) == 0) ||
+		 (len >= 8 && strncmp(text, "problems", 8) == 0))
 		error_set(&d->error, ERR_PROTOCOL,
 			  "unusable answer (%.*s)", (int)len, text);
 	else
