@@ -30,6 +30,7 @@ struct script_pending {
 	struct script *script;
 	void *op;			/* NULL: not under way */
 	void (*cancel)(struct script_pending *pending);
+	void (*clear)(struct script_pending *pending);	/* its answer */
 	void *owner;			/* for cancel */
 	struct list waiter;
 	struct list link;		/* of those on one connection */
@@ -37,8 +38,8 @@ struct script_pending {
 	struct error error;
 	bool done;
 };
-/* Pushes it; not under way yet. */
-struct script_pending *script_pending_new(lua_State *L);
+/* Pushes it, zeroed, `size` bytes with what follows; not under way yet. */
+void *script_pending_new(lua_State *L, size_t size);
 void script_pending_done(struct script_pending *pending,
 			 const struct error *error);
 void script_pending_connected(void *pending, struct stream *stream,
@@ -51,11 +52,20 @@ int script_pending_wait(lua_State *L, struct script_pending *pending,
 bool script_pending_answer(lua_State *L, struct script_pending *pending,
 			   const char *what);
 
-/* conn.c */
-extern const struct script_handle_type script_conn_type;
-/* ssh.c */
-int script_conn_ssh(lua_State *L);
-/* The stream that dialling port 1 gave becomes a session. */
-struct script_conn *script_conn_check(lua_State *L, int index);
+/* conn.c: the object behind a connection's handle. */
+struct script_conn_object;
+struct script_conn_object *script_conn_check(lua_State *L, int index);
+/* NULL once the tunnel is gone. */
+struct script_conn *script_conn_live(const struct script_conn_object *self);
+int script_conn_closed(lua_State *L);	/* nil, err */
+/*
+ * Begins to dial; pushes the pending. False: nil, err has been pushed.
+ */
+bool script_conn_dial(lua_State *L, struct script_conn_object *self,
+		      uint16_t port, uint64_t deadline_us);
+
+int script_conn_ssh(lua_State *L);	/* ssh.c */
+/* lua_datagram.c: pushes a handle; the datagram is taken unless it raises. */
+void script_datagram_push(lua_State *L, struct script_datagram *datagram);
 
 #endif

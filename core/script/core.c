@@ -20,6 +20,7 @@ static void build(lua_State *L)
 	script_add_log(L);
 	script_add_json(L);
 	script_add_misc(L);
+	script_add_fsm(L);
 }
 
 int script_open_core(lua_State *L)

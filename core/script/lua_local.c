@@ -52,7 +52,7 @@ static int local_connect(lua_State *L)
 	script_may_wait(L, "connect");
 	if (!local)
 		return no_local(L);
-	pending = script_pending_new(L);
+	pending = script_pending_new(L, sizeof(*pending));
 	pending->owner = local;
 	pending->cancel = connect_cancel;
 	if (local->connect(local, address,

@@ -22,7 +22,7 @@ static void dispose_default(struct script_stream *self)
 
 static void leave(struct script_stream *self)
 {
-	if (self->closed && !self->reading && !self->writing) {
+	if (self->released && !self->reading && !self->writing) {
 		buf_clear(&self->in);
 		self->dispose(self);
 	}
@@ -55,21 +55,27 @@ void script_stream_init(struct script_stream *self, struct script *script,
 	script_stream_watch(self);
 }
 
+void script_stream_detach(struct script_stream *self)
+{
+	if (self->splice)
+		script_splice_stop(self->splice);
+	self->closed = true;
+	self->stream = NULL;
+	script_wake_all(self->script, &self->readers);
+	script_wake_all(self->script, &self->writers);
+}
+
 void script_stream_release(void *object)
 {
 	struct script_stream *self = object;
 	struct stream *stream = self->stream;
 
-	if (self->splice)
-		script_splice_stop(self->splice);
-	self->closed = true;
-	self->stream = NULL;
+	script_stream_detach(self);
 	if (self->give_back)
 		self->give_back(self);
-	else
+	else if (stream)
 		stream_close(stream, false);
-	script_wake_all(self->script, &self->readers);
-	script_wake_all(self->script, &self->writers);
+	self->released = true;
 	leave(self);
 }
 
@@ -95,6 +101,7 @@ static const char *const stream_types[] = {
 struct script_stream *script_stream_check(lua_State *L, int index)
 {
 	struct script_handle_type type = { .name = NULL };
+	struct script_stream *self;
 
 	for (size_t i = 0; i < 3 && !type.name; i++) {
 		if (!luaL_testudata(L, index, stream_types[i]))
@@ -104,7 +111,10 @@ struct script_stream *script_stream_check(lua_State *L, int index)
 	}
 	if (!type.name)
 		luaL_typeerror(L, index, "stream");
-	return script_handle_check(L, index, &type);
+	self = script_handle_check(L, index, &type);
+	if (!self->stream)
+		luaL_error(L, "the %s is closed", type.name);
+	return self;
 }
 
 static void push_partial(lua_State *L, struct script_stream *self)
@@ -579,7 +589,7 @@ int script_stream_tostring(lua_State *L)
 	struct script_stream *self = script_handle_peek(L, 1, type);
 	char text[STREAM_ADDRESS_CAP] = "closed";
 
-	if (self)
+	if (self && self->stream)
 		stream_address(self->stream, true, text);
 	lua_pushfstring(L, "%s #%d (%s)", type->name,
 			(int)script_handle_index(L, 1), text);

@@ -30,7 +30,8 @@ struct script_stream {
 	void (*give_back)(struct script_stream *self);
 	/* Frees the object, once it is closed and no task is inside. */
 	void (*dispose)(struct script_stream *self);
-	bool closed;
+	bool closed;			/* by us, or with what carried it */
+	bool released;			/* no handle any more */
 	bool reading;			/* a task waits inside */
 	bool writing;
 	bool receive_ended;		/* shutdown("both") */
@@ -53,6 +54,8 @@ void script_stream_init(struct script_stream *self, struct script *script,
 			struct stream *stream);
 /* A type's close: closes the stream, and disposes when nobody is inside. */
 void script_stream_release(void *object);
+/* What carried the stream is gone, and the stream with it. */
+void script_stream_detach(struct script_stream *self);
 /* Pushes a handle of the usual type, which takes `stream` unless it raises. */
 void script_stream_push(lua_State *L, struct stream *stream);
 struct script_stream *script_stream_check(lua_State *L, int index);

@@ -12,6 +12,9 @@ static void stop(struct script_pending *pending)
 	if (pending->stream)
 		stream_close(pending->stream, true);
 	pending->stream = NULL;
+	if (pending->clear)
+		pending->clear(pending);
+	pending->clear = NULL;
 	list_remove(&pending->link);
 }
 
@@ -26,12 +29,11 @@ static int pending_gc(lua_State *L)
 	return 0;
 }
 
-struct script_pending *script_pending_new(lua_State *L)
+void *script_pending_new(lua_State *L, size_t size)
 {
-	struct script_pending *pending =
-		lua_newuserdatauv(L, sizeof(*pending), 0);
+	struct script_pending *pending = lua_newuserdatauv(L, size, 0);
 
-	memset(pending, 0, sizeof(*pending));
+	memset(pending, 0, size);
 	pending->script = script_of(L);
 	list_init(&pending->waiter);
 	if (luaL_newmetatable(L, "tunnel.pending")) {

@@ -234,6 +234,10 @@ static void run_slice(struct script *script, struct script_task *task)
 		}
 		return;
 	case SLICE_ENDED:
+		/* The body returned normally: its first result says how. */
+		if (task->ok)
+			task->ok = lua_toboolean(task->thread,
+						 -task->arguments);
 		finish(script, task);
 		return;
 	case SLICE_KILLED:

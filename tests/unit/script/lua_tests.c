@@ -1,4 +1,5 @@
 /* Runs the suites that are written in Lua. */
+#include "fake_conn.h"
 #include "fixture.h"
 
 #include <stdio.h>
@@ -51,11 +52,36 @@ static void patterns(void **state)
 	fixture_clear(&f);
 }
 
+static void streams(void **state)
+{
+	static const char input[] = "line1\n42\nxyz\np\nq";
+	struct fixture f;
+	struct fake_conn fake;
+	struct script_stats stats;
+	const char *text;
+
+	(void)state;
+	fixture_init(&f);
+	fake_conn_init(&fake, &f.v.loop);
+	f.config.local = &fake.local;
+	stream_write(f.stdio[1], input, sizeof(input) - 1);
+	stream_shutdown(f.stdio[1]);
+	run_file(&f, "streams", &fake.conn);
+	text = fixture_stdout(&f);
+	assert_string_equal(text, "a1\nb\tnil\ncd\nf\n");
+	assert_int_equal(fake.canceled, 2);
+	script_stats(f.script, &stats);
+	script_conn_end(f.script, &fake.conn);
+	fixture_clear(&f);
+	fake_conn_clear(&fake);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(tasks),
 		cmocka_unit_test(patterns),
+		cmocka_unit_test(streams),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -190,8 +190,10 @@ function t.a_wait_in_a_coroutine_suspends_the_task()
       coroutine.yield(i)
     end
   end)
-  order[#order + 1] = gen()
-  order[#order + 1] = gen()
+  for _ = 1, 2 do
+    local i = gen()    -- waits before order is looked at
+    order[#order + 1] = i
+  end
   assert(other:wait() == nil)
   check.equal("other 1 2", table.concat(order, " "))
 end
