@@ -117,7 +117,7 @@ static void on_attempt_timeout(struct timer *timer)
 
 static void note_tls_error(struct dial *d)
 {
-	error_set(&d->error, ERR_DENIED,
+	error_set(&d->error, ERR_UNREACHABLE,
 		  "TLS verification failed: %s; if this server's CA is a "
 		  "private one, name its certificate in "
 		  "CODER_CLIENT_TLS_CA_FILE",

@@ -177,7 +177,8 @@ static void test_unknown_ca(void **state)
 	(void)state;
 	fixture_open(&f, true, "127.0.0.1:0", NULL, false);
 	fixture_url(&f, "localhost", "/echo", url);
-	expect_failure(&f, url, 0, ERR_DENIED, "CODER_CLIENT_TLS_CA_FILE");
+	expect_failure(&f, url, 0, ERR_UNREACHABLE,
+		       "CODER_CLIENT_TLS_CA_FILE");
 	fixture_close(&f);
 }
 
@@ -207,9 +208,11 @@ static void test_wrong_name(void **state)
 	fixture_open(&f, true, "127.0.0.1:0", "DNS:example.org,IP:127.0.0.2",
 		     true);
 	fixture_url(&f, "localhost", "/echo", url);
-	expect_failure(&f, url, 0, ERR_DENIED, "ostname mismatch");
+	expect_failure(&f, url, 0, ERR_UNREACHABLE,
+		       "ostname mismatch");
 	fixture_url(&f, "127.0.0.1", "/echo", url);
-	expect_failure(&f, url, 0, ERR_DENIED, "IP address mismatch");
+	expect_failure(&f, url, 0, ERR_UNREACHABLE,
+		       "IP address mismatch");
 	fixture_close(&f);
 }
 
@@ -222,7 +225,8 @@ static void test_ipv6_literal(void **state)
 	(void)state;
 	fixture_open(&f, true, "[::1]:0", "DNS:localhost,IP:127.0.0.1", true);
 	fixture_url(&f, "[::1]", "/echo", url);
-	expect_failure(&f, url, 0, ERR_DENIED, "IP address mismatch");
+	expect_failure(&f, url, 0, ERR_UNREACHABLE,
+		       "IP address mismatch");
 	fixture_close(&f);
 	fixture_open(&f, true, "[::1]:0", "IP:::1", true);
 	fixture_url(&f, "[::1]", "/echo", url);
