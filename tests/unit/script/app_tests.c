@@ -83,6 +83,7 @@ static void run_gives(const char *body, bool ok, int status, int code)
 	char source[1024];
 
 	fixture_init(&f);
+	f.config.cpu_us = 5000000;	/* sanitizers are slow */
 	snprintf(source, sizeof(source),
 		 "local tunnel = require 'tunnel'\n"
 		 "local function failure() return tunnel.channel(1):receive{"
@@ -411,6 +412,154 @@ static void the_host_registers_functions(void **state)
 	fixture_clear(&f);
 }
 
+/* A fake deployment for starters. */
+struct fake_workspace {
+	struct script_workspace workspace;
+	struct loop *loop;
+	struct task answer;
+	script_builds *built;
+	script_parameters *parameters;
+	void *user;
+	int answers[4];			/* enum err of each build; 0 success */
+	unsigned builds;
+	char asked[512];
+	char logged[512];
+};
+
+static void answer_build(struct task *task)
+{
+	struct fake_workspace *fake = task->user;
+	struct script_build build = { "b", 8, "pending", "start", "v" };
+	struct error error = { fake->answers[fake->builds], "refused" };
+
+	fake->builds++;
+	fake->built(fake->user, error.code ? NULL : &build, 1,
+		    error.code ? &error : NULL);
+}
+
+static int fake_build(struct script_workspace *workspace,
+		      const struct script_build_request *request,
+		      script_builds *done, void *user, void **op)
+{
+	struct fake_workspace *fake = (struct fake_workspace *)workspace;
+	size_t used = strlen(fake->asked);
+
+	snprintf(fake->asked + used, sizeof(fake->asked) - used, "%s/%s/",
+		 request->transition, request->template_version_id
+		 ? request->template_version_id : "-");
+	for (size_t i = 0; i < request->parameter_count; i++) {
+		used = strlen(fake->asked);
+		if (strcmp(request->parameters[i].name, "size") == 0)
+			snprintf(fake->asked + used,
+				 sizeof(fake->asked) - used, "size=%s ",
+				 request->parameters[i].value);
+	}
+	fake->built = done;
+	fake->user = user;
+	fake->answer = (struct task){ .run = answer_build, .user = fake };
+	task_post(fake->loop, &fake->answer);
+	*op = fake;
+	return 0;
+}
+
+static void answer_parameters(struct task *task)
+{
+	struct fake_workspace *fake = task->user;
+	const struct script_parameter items[] = { { "size", "1" },
+						  { "zone", "x" } };
+
+	fake->parameters(fake->user, items, 2, NULL);
+}
+
+static int fake_parameters(struct script_workspace *workspace,
+			   script_parameters *done, void *user, void **op)
+{
+	struct fake_workspace *fake = (struct fake_workspace *)workspace;
+
+	fake->parameters = done;
+	fake->user = user;
+	fake->answer = (struct task){ .run = answer_parameters, .user = fake };
+	task_post(fake->loop, &fake->answer);
+	*op = fake;
+	return 0;
+}
+
+static void fake_workspace_cancel(struct script_workspace *workspace, void *op)
+{
+	(void)op;
+	task_cancel(&((struct fake_workspace *)workspace)->answer);
+}
+
+static void fake_log(struct script_workspace *workspace, const char *line)
+{
+	struct fake_workspace *fake = (struct fake_workspace *)workspace;
+
+	snprintf(fake->logged, sizeof(fake->logged), "%s", line);
+}
+
+static const struct script_workspace_ops workspace_ops = {
+	.build = fake_build,
+	.build_parameters = fake_parameters,
+	.cancel = fake_workspace_cancel,
+	.log = fake_log,
+};
+
+static void start(struct fake_workspace *fake, const char *name,
+		  struct outcome *out)
+{
+	static const struct script_parameter overrides[] = { { "size", "2" } };
+	struct fixture f;
+	char path[512];
+
+	fixture_init(&f);
+	fixture_open(&f);
+	fake->workspace = (struct script_workspace){
+		.ops = &workspace_ops, .id = "w", .name = "n", .owner = "o",
+		.template_id = "t", .active_version_id = "v2",
+		.latest_build = { "b", 7, "succeeded", "stop", "v1" },
+		.overrides = overrides, .override_count = 1,
+	};
+	fake->loop = &f.v.loop;
+	snprintf(path, sizeof(path), "%s/lua/starters/%s.lua", TH_SOURCE_DIR,
+		 name);
+	memset(out, 0, sizeof(*out));
+	script_load_starter(f.script, path, outcome_set, out);
+	virtual_loop_run(&f.v, FOREVER, &out->done);
+	if (!out->ok)
+		fail_msg("%s", out->error.message);
+	memset(out, 0, sizeof(*out));
+	script_start_workspace(f.script, &fake->workspace, outcome_set, out);
+	virtual_loop_run(&f.v, FOREVER, &out->done);
+	fixture_clear(&f);
+}
+
+static void starters(void **state)
+{
+	struct fake_workspace ok = { .answers = { 0 } };
+	struct fake_workspace conflict = { .answers = { ERR_CONFLICT } };
+	struct fake_workspace outdated = { .answers = { ERR_DENIED, 0 } };
+	struct fake_workspace denied = { .answers = { ERR_DENIED,
+						      ERR_DENIED } };
+	struct outcome out;
+
+	(void)state;
+	start(&ok, "api", &out);
+	assert_true(out.ok);
+	assert_string_equal(ok.asked, "start/-/size=2 ");
+	assert_string_equal(ok.logged, "build 8: pending");
+	start(&conflict, "api", &out);
+	assert_true(out.ok);
+	assert_int_equal(conflict.builds, 1);
+	start(&outdated, "api", &out);
+	assert_true(out.ok);
+	assert_string_equal(outdated.asked, "start/-/size=2 start/v2/size=2 ");
+	start(&denied, "api", &out);
+	assert_false(out.ok);
+	assert_int_equal(out.status, 77);
+	start(&ok, "none", &out);
+	assert_true(out.ok);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -427,6 +576,7 @@ int main(void)
 		cmocka_unit_test(an_old_conn_answers_closed),
 		cmocka_unit_test(done_may_free_the_script),
 		cmocka_unit_test(the_host_registers_functions),
+		cmocka_unit_test(starters),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
