@@ -40,7 +40,7 @@ static int accept_ssh(void *user, struct stream *stream)
 	return sshd_accept(user, stream);
 }
 
-static void ssh(void **state)
+static void run(const char *name, bool trusted)
 {
 	struct fixture f;
 	struct fake_conn fake;
@@ -49,16 +49,17 @@ static void ssh(void **state)
 	struct outcome out = { 0 };
 	char path[512];
 
-	(void)state;
 	fixture_init(&f);
 	fake_conn_init(&fake, &f.v.loop);
+	f.config.local = &fake.local;
+	f.config.trusted = trusted;
 	exec_handler_init(&handler, &f.v.loop);
 	assert_int_equal(sshd_new(&f.v.loop, NULL, &handler, &sshd), 0);
 	fake.on_ssh = accept_ssh;
 	fake.ssh_user = sshd;
 	fixture_open(&f);
-	snprintf(path, sizeof(path), "%s/tests/unit/script/ssh.lua",
-		 TH_SOURCE_DIR);
+	snprintf(path, sizeof(path), "%s/tests/unit/script/%s.lua",
+		 TH_SOURCE_DIR, name);
 	script_load_app(f.script, path, outcome_set, &out);
 	spin(&f, &out.done);
 	if (!out.ok)
@@ -75,10 +76,24 @@ static void ssh(void **state)
 	fake_conn_clear(&fake);
 }
 
+static void ssh(void **state)
+{
+	(void)state;
+	run("ssh", false);
+}
+
+/* Here, because it takes one object of each kind. */
+static void meta_names_what_is_registered(void **state)
+{
+	(void)state;
+	run("meta", true);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(ssh),
+		cmocka_unit_test(meta_names_what_is_registered),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
