@@ -1,3 +1,4 @@
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -85,6 +86,7 @@ static void latch(lua_State *L, struct script_task *task)
 		return;
 	luaL_traceback(L, L, NULL, 1);
 	text = lua_tostring(L, -1);
+	free(task->traceback);
 	task->traceback = strndup(text ? text : "", TRACEBACK_CAP);
 	lua_pop(L, 1);
 }

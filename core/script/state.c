@@ -203,8 +203,8 @@ void script_free(struct script *script)
 	if (script->L) {
 		script->closing = true;
 		script_report_unheard(script);
-		script_app_clear(script);
 		drop_tasks(script);
+		script_app_clear(script);
 		script_handles_clear(script);
 		script_std_close(script);
 	}

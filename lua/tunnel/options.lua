@@ -234,7 +234,7 @@ end
 local function collect(declared, argv)
   local args, index, place, literal = {}, 1, 1, false
   while argv[index] do
-    local word, why = argv[index], nil
+    local word, why = argv[index]
     if not literal and word == "--" then
       literal, index = true, index + 1
     elseif not literal and word:match("^%-%-?%a") then

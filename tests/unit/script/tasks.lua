@@ -51,7 +51,7 @@ end
 function t.cancel_runs_close_variables_which_may_wait()
   local log = {}
   local task = tunnel.spawn(function()
-    local a <close> = setmetatable({}, { __close = function()
+    local _ <close> = setmetatable({}, { __close = function()
       log[#log + 1] = "a"
       tunnel.sleep(1)
       log[#log + 1] = "b"
