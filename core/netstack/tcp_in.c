@@ -181,6 +181,8 @@ static bool acceptable(struct conn *conn, const struct segment *seg,
 	}
 	if (conn->state == TCP_SYN_RCVD && seg->flags & TCP_SYN &&
 	    seg->seq == conn->irs && !(seg->flags & TCP_RST)) {
+		if (conn->held)
+			return false;
 		if (!(seg->flags & TCP_ACK)) {
 			conn->syn_due = true;
 			ns_ready(conn);
