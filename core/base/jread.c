@@ -124,6 +124,22 @@ struct jplace jread_root(struct jread *read, json_t *value)
 	return at;
 }
 
+struct jplace jread_root_list(struct jread *read, json_t *value, size_t cap)
+{
+	struct jplace at = { .read = read, .value = value };
+
+	if (!json_is_array(value)) {
+		wrong_type(&at, NULL, "a list", value);
+		at.value = NULL;
+	} else if (json_array_size(value) > cap) {
+		jread_refuse(&at, NULL, ERR_TOO_LARGE,
+			     "%zu elements, more than %zu",
+			     json_array_size(value), cap);
+		at.value = NULL;
+	}
+	return at;
+}
+
 static struct jplace container(const struct jplace *at, const char *key,
 			       enum jneed need, json_type type,
 			       const char *wanted)
@@ -202,26 +218,36 @@ bool jread_line(const struct jplace *at, const char *key, enum jneed need,
 	return true;
 }
 
+const char *jread_string(const struct jplace *at, const char *key,
+			 enum jneed need)
+{
+	json_t *value = string_member(at, key, need);
+
+	if (!value)
+		return NULL;
+	if (memchr(json_string_value(value), '\0',
+		   json_string_length(value))) {
+		jread_refuse(at, key, ERR_PROTOCOL, "contains a NUL");
+		return NULL;
+	}
+	return json_string_value(value);
+}
+
 bool jread_text(const struct jplace *at, const char *key, enum jneed need,
 		char *out, size_t cap)
 {
-	json_t *value = string_member(at, key, need);
-	size_t len;
+	const char *text = jread_string(at, key, need);
+	size_t len = text ? strlen(text) : 0;
 
 	out[0] = '\0';
-	if (!value)
+	if (!text)
 		return false;
-	len = json_string_length(value);
 	if (len >= cap) {
 		jread_refuse(at, key, ERR_TOO_LARGE,
 			     "%zu bytes, more than %zu", len, cap - 1);
 		return false;
 	}
-	if (memchr(json_string_value(value), '\0', len)) {
-		jread_refuse(at, key, ERR_PROTOCOL, "contains a NUL");
-		return false;
-	}
-	memcpy(out, json_string_value(value), len + 1);
+	memcpy(out, text, len + 1);
 	return true;
 }
 

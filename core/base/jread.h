@@ -54,6 +54,8 @@ static inline int jread_code(const struct jread *read)
 
 /* The root must be an object. */
 struct jplace jread_root(struct jread *read, json_t *value);
+/* The root must be a list of at most `cap` elements. */
+struct jplace jread_root_list(struct jread *read, json_t *value, size_t cap);
 struct jplace jread_object(const struct jplace *at, const char *key,
 			   enum jneed need);
 /* At most `cap` elements, else ERR_TOO_LARGE. */
@@ -66,6 +68,9 @@ struct jplace jread_item(const struct jplace *list, size_t index);
 /* These return whether the member was there and right. */
 bool jread_text(const struct jplace *at, const char *key, enum jneed need,
 		char *out, size_t cap);
+/* Borrowed from the value, at any length; NULL when absent or wrong. */
+const char *jread_string(const struct jplace *at, const char *key,
+			 enum jneed need);
 /* For people: cut to `cap`, control characters become spaces. */
 bool jread_line(const struct jplace *at, const char *key, enum jneed need,
 		char *out, size_t cap);

@@ -6,6 +6,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "core/base/buf.h"
+
 #define PUMP_CHUNK (64u * 1024)
 /* A turn moves this many chunks each way, so that others get theirs. */
 #define PUMP_CHUNKS_PER_TURN 8
@@ -18,9 +20,7 @@ struct fd_pump {
 	struct watcher in_watcher;	/* both directions if one descriptor */
 	struct watcher out_watcher;
 	struct task work;
-	uint8_t *chunk;		/* read from in_fd, not yet in the stream */
-	size_t chunk_start;
-	size_t chunk_len;
+	struct buf rest;	/* read from in_fd, not yet in the stream */
 	bool in_ended;
 	bool dropping;		/* the stream takes no more */
 	bool out_ended;		/* the stream's bytes are dropped */
@@ -112,31 +112,46 @@ static void move_out(struct fd_pump *pump)
 	task_post(pump->loop, &pump->work);
 }
 
-/* Whether the chunk is empty and may be filled again. */
-static bool flush_chunk(struct fd_pump *pump)
+/*
+ * How many bytes are done with, which is fewer than `len` when the stream
+ * has no room.
+ */
+static size_t give(struct fd_pump *pump, const uint8_t *data, size_t len)
 {
-	while (pump->chunk_len && !pump->dropping) {
-		ssize_t sent = stream_write(pump->stream,
-					    pump->chunk + pump->chunk_start,
-					    pump->chunk_len);
+	size_t done = 0;
+
+	while (done < len && !pump->dropping) {
+		ssize_t sent = stream_write(pump->stream, data + done,
+					    len - done);
 
 		if (sent == ERR_AGAIN)
-			return false;
-		if (sent < 0) {
+			return done;
+		if (sent < 0)
 			pump->dropping = true;
-			break;
-		}
-		pump->chunk_start += (size_t)sent;
-		pump->chunk_len -= (size_t)sent;
+		else
+			done += (size_t)sent;
 	}
-	pump->chunk_len = 0;
-	return true;
+	return len;
 }
 
-/* A terminal whose last user has gone gives EIO: that is its end. */
-static bool fill_chunk(struct fd_pump *pump)
+/* Whether in_fd may be read again. */
+static bool give_rest(struct fd_pump *pump)
 {
-	ssize_t got = read(pump->in_fd, pump->chunk, PUMP_CHUNK);
+	if (pump->rest.len)
+		buf_consume(&pump->rest, give(pump, buf_data(&pump->rest),
+					      pump->rest.len));
+	return !pump->rest.len && !pump->in_ended;
+}
+
+/*
+ * Whether anything was read. What the stream has no room for is kept. A
+ * terminal whose last user has gone gives EIO: that is its end.
+ */
+static bool read_and_give(struct fd_pump *pump)
+{
+	uint8_t chunk[PUMP_CHUNK];
+	ssize_t got = read(pump->in_fd, chunk, sizeof(chunk));
+	size_t done;
 
 	if (got < 0 && (errno == EAGAIN || errno == EINTR))
 		return false;
@@ -144,17 +159,17 @@ static bool fill_chunk(struct fd_pump *pump)
 		pump->in_ended = true;
 		return false;
 	}
-	pump->chunk_start = 0;
-	pump->chunk_len = (size_t)got;
+	done = give(pump, chunk, (size_t)got);
+	if (buf_append(&pump->rest, chunk + done, (size_t)got - done) < 0)
+		pump->dropping = true;
 	return true;
 }
 
 static void move_in(struct fd_pump *pump)
 {
-	for (int i = 0; i < PUMP_CHUNKS_PER_TURN; i++) {
-		if (!flush_chunk(pump) || pump->in_ended || !fill_chunk(pump))
+	for (int i = 0; i < PUMP_CHUNKS_PER_TURN; i++)
+		if (!give_rest(pump) || !read_and_give(pump))
 			return;
-	}
 }
 
 static void watch(struct fd_pump *pump, struct watcher *watcher, int fd,
@@ -169,7 +184,7 @@ static void watch(struct fd_pump *pump, struct watcher *watcher, int fd,
 
 static void watch_both(struct fd_pump *pump)
 {
-	unsigned in = !pump->in_ended && !pump->chunk_len ? WATCH_READ : 0;
+	unsigned in = !pump->in_ended && !pump->rest.len ? WATCH_READ : 0;
 	unsigned out = pump->out_full ? WATCH_WRITE : 0;
 
 	if (one_descriptor(pump)) {
@@ -183,7 +198,7 @@ static void watch_both(struct fd_pump *pump)
 /* Last, because the owner may free the pump. */
 static void tell_end(struct fd_pump *pump)
 {
-	if (!pump->in_ended || pump->chunk_len || pump->told)
+	if (!pump->in_ended || pump->rest.len || pump->told)
 		return;
 	pump->told = true;
 	if (pump->on_end)
@@ -236,8 +251,7 @@ int fd_pump_new(struct loop *loop, struct stream *stream, int in_fd,
 		struct fd_pump **out)
 {
 	struct fd_pump *pump = calloc(1, sizeof(*pump));
-	uint8_t *chunk = malloc(PUMP_CHUNK);
-	int err = pump && chunk ? 0 : ERR_NOMEM;
+	int err = pump ? 0 : ERR_NOMEM;
 
 	if (err == 0)
 		err = set_nonblocking(in_fd);
@@ -247,7 +261,6 @@ int fd_pump_new(struct loop *loop, struct stream *stream, int in_fd,
 		if (in_fd != out_fd)
 			close_fd(&out_fd);
 		close_fd(&in_fd);
-		free(chunk);
 		free(pump);
 		return err;
 	}
@@ -259,7 +272,7 @@ int fd_pump_new(struct loop *loop, struct stream *stream, int in_fd,
 		.in_watcher = { .ready = ready, .user = pump },
 		.out_watcher = { .ready = ready, .user = pump },
 		.work = { .run = run_work, .user = pump },
-		.chunk = chunk,
+		.rest = { .limit = PUMP_CHUNK },
 		.in_ended = in_fd < 0,
 		.out_ended = out_fd < 0,
 		.on_end = on_end,
@@ -284,7 +297,7 @@ void fd_pump_free(struct fd_pump *pump)
 	if (!one_descriptor(pump))
 		close_fd(&pump->out_fd);
 	close_fd(&pump->in_fd);
-	free(pump->chunk);
+	buf_clear(&pump->rest);
 	free(pump);
 }
 
@@ -298,7 +311,7 @@ void fd_pump_pause(struct fd_pump *pump, bool paused)
 
 void fd_pump_drain(struct fd_pump *pump)
 {
-	while (flush_chunk(pump) && !pump->in_ended && fill_chunk(pump))
+	while (give_rest(pump) && read_and_give(pump))
 		;
 }
 

@@ -288,8 +288,11 @@ bool ssh_lane_work(struct ssh_lane *lane)
 		busy |= pull(lane, &lane->flows[i]);
 	if (!lane->open || lane->remote_closed)
 		return busy;
+	/* They share a window: neither may always come first. */
+	lane->first = (lane->first + 1) % LANE_FLOWS;
 	for (int i = 0; i < LANE_FLOWS; i++)
-		busy |= push(lane, &lane->flows[i]);
+		busy |= push(lane,
+			     &lane->flows[(lane->first + i) % LANE_FLOWS]);
 	return send_end(lane) || busy;
 }
 

@@ -58,6 +58,7 @@ struct ssh_lane {
 	ssh_channel channel;	/* NULL before and after */
 	struct ssh_channel_callbacks_struct callbacks;
 	struct lane_flow flows[LANE_FLOWS];
+	int first;		/* flow to be sent first */
 	bool open;		/* data may be sent */
 	bool eof_sent;
 	bool remote_eof;

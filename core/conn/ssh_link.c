@@ -60,13 +60,20 @@ static bool libssh_is_over(const struct ssh_link *link)
 	       status & (SSH_CLOSED | SSH_CLOSED_ERROR);
 }
 
-/* libssh makes its descriptor blocking when it believes it connected. */
-static void stay_nonblocking(const struct ssh_link *link)
+/*
+ * A client's libssh makes its descriptor blocking when it believes that it
+ * has connected, right before it sends its banner, and never again.
+ */
+static void stay_nonblocking(struct ssh_link *link)
 {
-	int flags = fcntl(link->watcher.fd, F_GETFL);
+	int flags;
 
+	if (link->settled)
+		return;
+	flags = fcntl(link->watcher.fd, F_GETFL);
 	if (!(flags & O_NONBLOCK))
 		fcntl(link->watcher.fd, F_SETFL, flags | O_NONBLOCK);
+	link->settled = ssh_get_clientbanner(link->session) != NULL;
 }
 
 /* So that in each round another lane finds the socket empty. */

@@ -40,6 +40,7 @@ struct ssh_link {
 	struct watcher watcher;	/* on a copy of libssh's descriptor */
 	struct task work;
 	int session_fd;		/* libssh's once it was handed over */
+	bool settled;		/* the descriptor stays non-blocking now */
 	bool over;
 	struct error error;	/* why it is over */
 	/* The owner's part of a turn; whether it did anything. May be NULL. */

@@ -154,9 +154,10 @@ static int start_session(struct sshc *sshc)
 		return err;
 	ssh_set_blocking(link->session, 0);
 	ssh_set_message_callback(link->session, refuse_message, NULL);
+	/* The session closes it from here on, also when it fails. */
+	link->session_fd = -1;
 	if (ssh_connect(link->session) == SSH_ERROR)
 		return ERR_INTERNAL;
-	link->session_fd = -1;
 	return ssh_link_start(link);
 }
 

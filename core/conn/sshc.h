@@ -10,6 +10,9 @@
  * came from the coordinator) and that we may talk to it. An agent makes a
  * new host key at each start, so that a check could only be wrong.
  *
+ * There are no time-outs here: an agent that stays silent is waited for, and
+ * the caller closes what has taken too long.
+ *
  * All callbacks come from the loop, never from inside a call, and never after
  * sshc_close() (or, for a channel, sshc_channel_close()). A callback may
  * close its channel or the whole session.
@@ -24,12 +27,9 @@
 #include "core/base/loop.h"
 #include "core/base/stream.h"
 
-/* Each stream of a channel buffers up to this much in each direction. */
-#define SSHC_BUFFER_CAP (256u * 1024)
 /* Open channels of one session. */
 #define SSHC_CHANNELS_CAP 256
 #define SSHC_ENV_CAP 128
-#define SSHC_SIGNAL_CAP 16
 
 struct sshc;
 struct sshc_channel;
@@ -64,12 +64,14 @@ enum sshc_kind {
 	SSHC_EXEC,
 	SSHC_SHELL,
 	SSHC_SUBSYSTEM,
+	SSHC_FORWARD,		/* TCP from the agent's host (direct-tcpip) */
 };
 
 /* Copied by sshc_channel_open(). */
 struct sshc_request {
 	enum sshc_kind kind;
-	const char *command;		/* or the subsystem's name */
+	const char *command;		/* or the subsystem's name, or host */
+	int port;			/* of a forward; else unused */
 	const struct sshc_env *env;	/* refused ones are dropped silently */
 	size_t env_count;
 	const struct sshc_pty *pty;	/* NULL: none */
@@ -86,7 +88,8 @@ struct sshc_channel_events {
 	/*
 	 * The channel has ended: both streams have got their end of stream
 	 * (received bytes may still wait in them). signal "" unless killed
-	 * by one; status -1 if the agent named none.
+	 * by one; status -1 if the agent named none (a
+	 * forward never has one).
 	 */
 	void (*on_exit)(void *user, int status, const char *signal);
 };
@@ -97,9 +100,12 @@ int sshc_channel_open(struct sshc *sshc, const struct sshc_request *request,
 		      struct sshc_channel **out);
 /*
  * stdin and stdout, usable at once: what is written before on_open waits.
- * Owned by the channel: never stream_close() them. stderr is read-only
- * (write: ERR_CLOSED); one unread for long stops stdout of its channel too,
- * since both share one SSH window.
+ * Owned by the channel: never stream_close() them. Each takes 256 KiB ahead
+ * of the agent, and one that is not read holds about two SSH windows (2.6
+ * MB) at most, then the agent must wait. stderr is read-only (write:
+ * ERR_CLOSED). Both share one window: while one of them stays unread the
+ * other stops too, and if the agent goes on to fill the unread one (4 MiB)
+ * all channels of the session wait.
  */
 struct stream *sshc_channel_stream(struct sshc_channel *channel);
 struct stream *sshc_channel_stderr(struct sshc_channel *channel);

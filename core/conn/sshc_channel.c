@@ -39,6 +39,9 @@ static int open_step(struct sshc_channel *channel)
 			return SSH_ERROR;
 		ssh_lane_attach(&channel->lane, opened);
 	}
+	if (channel->kind == SSHC_FORWARD)
+		return ssh_channel_open_forward(opened, channel->command,
+						channel->port, "127.0.0.1", 0);
 	return ssh_channel_open_session(opened);
 }
 
@@ -77,6 +80,8 @@ static int request_step(struct sshc_channel *channel)
 	case SSHC_SUBSYSTEM:
 		return ssh_channel_request_subsystem(opened,
 						     channel->command);
+	case SSHC_FORWARD:
+		return SSH_OK;
 	}
 	return SSH_ERROR;
 }
@@ -232,10 +237,13 @@ static int copy_request(struct sshc_channel *channel,
 			const struct sshc_request *request)
 {
 	channel->kind = request->kind;
+	channel->port = request->port;
 	if (request->kind != SSHC_SHELL && !request->command)
 		return ERR_MISUSE;
 	if (request->command && !(channel->command = strdup(request->command)))
 		return ERR_NOMEM;
+	if (request->kind == SSHC_FORWARD)
+		return 0;
 	if (request->pty) {
 		channel->term = strdup(request->pty->term);
 		if (!channel->term)

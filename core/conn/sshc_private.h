@@ -29,6 +29,7 @@ struct sshc_channel {
 
 	enum sshc_kind kind;
 	char *command;
+	int port;
 	char **env;		/* name, value, name, value … */
 	size_t env_len;
 	size_t env_next;

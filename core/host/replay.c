@@ -36,6 +36,7 @@ static void print_line(struct replay *replay, json_t *answer)
 {
 	json_dumpf(answer, replay->out, JSON_COMPACT);
 	fputc('\n', replay->out);
+	fflush(replay->out);	/* whoever feeds a pipe may wait for it */
 	json_decref(answer);
 }
 
@@ -184,9 +185,11 @@ static void answer_step(struct replay *replay, const struct fsm_step *step,
 	json_t *actions = json_array();
 	json_t *answer;
 
-	for (size_t i = 0; i < step->action_count; i++)
-		json_array_append_new(
-			actions, json_string(fsm_action_name(step->actions[i])));
+	for (size_t i = 0; i < step->action_count; i++) {
+		const char *name = fsm_action_name(step->actions[i]);
+
+		json_array_append_new(actions, json_string(name));
+	}
 	for (size_t i = 0; i < step->log_count; i++)
 		note(log, step->logs[i].level, step->logs[i].message);
 	answer = json_pack("{s:s, s:s, s:o}", "from",
@@ -303,7 +306,6 @@ int replay_run(FILE *in, FILE *out, FILE *err_out)
 		}
 	} while (code > 0);
 	buf_clear(&line);
-	fflush(out);
 	if (code == 0)
 		return 0;
 	fprintf(err_out, "tunnelhost: replay: line %zu: %s\n", number,

@@ -197,6 +197,13 @@ static void set_deadline(struct tunneler *tunneler, uint64_t allowance_us)
 				 DEADLINE_NONE);
 }
 
+void tunneler_expect_build(struct tunneler *tunneler)
+{
+	if (tunneler->fsm.state == FSM_WAIT_FOR_WORKSPACE_STARTED &&
+	    !tunneler->build_seen)
+		set_deadline(tunneler, BUILD_FOLLOWS_US);
+}
+
 static void deadline_fired(struct timer *timer)
 {
 	struct tunneler *tunneler = timer->user;
@@ -249,7 +256,7 @@ static void cancel_everything(struct tunneler *tunneler)
 	tunneler->exited = true;
 	watch_free(tunneler->watch);
 	tunneler->watch = NULL;
-	tunneler_drop_starter(tunneler);
+	tunneler_cancel_starter(tunneler);
 	tunneler_drop_tailnet(tunneler);
 	timer_stop(tunneler->config.loop, &tunneler->deadline);
 	timer_stop(tunneler->config.loop, &tunneler->budget);
@@ -283,11 +290,25 @@ static void act(struct tunneler *tunneler, enum fsm_action action)
 	}
 }
 
+/* A build is under way: the short deadline of a returned starter is over. */
+static void note_build(struct tunneler *tunneler,
+		       const struct fsm_event *event)
+{
+	bool starting = event->kind == FSM_BUILD_UPDATE &&
+			event->build.transition == FSM_TRANSITION_START;
+
+	if (starting && !tunneler->build_seen &&
+	    tunneler->fsm.state == FSM_WAIT_FOR_WORKSPACE_STARTED)
+		set_deadline(tunneler, state_allowance(tunneler));
+	tunneler->build_seen = starting;
+}
+
 static void take_event(struct tunneler *tunneler,
 		       const struct fsm_event *event)
 {
 	struct fsm_step step;
 
+	note_build(tunneler, event);
 	fsm_step(&tunneler->fsm, &tunneler->config.fsm, event, &step);
 	for (size_t i = 0; i < step.log_count; i++)
 		log_at(tunneler->config.log, step.logs[i].level, ROOM,
@@ -405,7 +426,7 @@ void tunneler_free(struct tunneler *tunneler)
 		return;
 	tunneler->exited = true;
 	watch_free(tunneler->watch);
-	tunneler_drop_starter(tunneler);
+	tunneler_free_starter(tunneler);
 	tunneler_drop_tailnet(tunneler);
 	timer_stop(tunneler->config.loop, &tunneler->deadline);
 	timer_stop(tunneler->config.loop, &tunneler->budget);

@@ -29,7 +29,10 @@ struct tunneler_config {
 	struct network *network;
 	struct rng *rng;
 	struct log *log;
-	struct rest *rest;		/* url, token and headers are its */
+	const struct rest *rest;	/* outlives the tunneler */
+	/* The token's and the person's own, for sockets; borrowed likewise. */
+	const struct http_header *headers;
+	size_t header_count;
 	const struct rest_workspace *workspace;	/* copied */
 	const char *agent_name;		/* "": the only one */
 	struct fsm_config fsm;
@@ -53,6 +56,7 @@ struct tunneler_config {
 /* 0 or what went wrong; then no callback. */
 int tunneler_new(const struct tunneler_config *config, struct tunneler **out,
 		 struct error *error);
+/* After script_free() of app and starter, which may still look at it. */
 void tunneler_free(struct tunneler *tunneler);
 
 /* Graceful; the first reason stands. `status` is the exit status. */

@@ -15,6 +15,8 @@
 #include "core/tunnel/tunnel.h"
 #include "core/watch/watch.h"
 
+struct starter;
+
 struct tunneler {
 	struct tunneler_config config;
 	struct rest_workspace workspace;
@@ -26,6 +28,7 @@ struct tunneler {
 	struct timer deadline;	/* of the state */
 	struct timer budget;	/* of winding down */
 	struct reason reason;
+	bool build_seen;	/* the last build event was of a start */
 	bool exited;
 	/* connect_tailnet … shutdown_tailnet */
 	struct rest_call *connection;	/* asking how to connect, or NULL */
@@ -42,11 +45,8 @@ struct tunneler {
 	bool close_owed;	/* close_app's app_update */
 	bool app_over;		/* shutdown_tailnet was issued */
 	/* start_workspace */
-	bool starter_running;
+	struct starter *starter;	/* while it runs */
 	bool starter_again;	/* asked for once more meanwhile */
-	struct script_workspace starter_workspace;
-	struct rest_call *build_call;
-	struct build_request *build_request;
 };
 
 static inline uint64_t tunneler_now(const struct tunneler *tunneler)
@@ -72,6 +72,9 @@ void tunneler_start_app(struct tunneler *tunneler);
 void tunneler_close_app(struct tunneler *tunneler);
 
 void tunneler_start_workspace(struct tunneler *tunneler);
-void tunneler_drop_starter(struct tunneler *tunneler);
+/* The starter has returned: a build has to follow soon. */
+void tunneler_expect_build(struct tunneler *tunneler);
+void tunneler_cancel_starter(struct tunneler *tunneler);
+void tunneler_free_starter(struct tunneler *tunneler);
 
 #endif

@@ -144,6 +144,9 @@ struct congestion {
 	uint32_t window;	/* bytes */
 	uint32_t threshold;
 	uint32_t acked;		/* towards the next segment, avoidance */
+	uint32_t flight;	/* PRR, RFC 6937: at the loss */
+	uint32_t delivered;	/* PRR: since the loss */
+	uint32_t sent;		/* PRR: since the loss */
 	uint32_t w_max;		/* CUBIC, bytes */
 	uint32_t w_est;		/* CUBIC, what Reno would have */
 	float k;		/* CUBIC, seconds */
@@ -494,10 +497,12 @@ void ns_records_free(struct records *r);
 struct record *ns_record_add(struct records *r, uint32_t seq, uint16_t len,
 			     uint64_t now_us);
 /*
- * Everything before `ack` is acknowledged. *sample_us becomes the time the
- * newest of them was sent, if it was sent once; else stays.
+ * Everything before `ack` is acknowledged. *sample_us becomes the time when
+ * the newest of them that was sent once left, *again_us the last time when
+ * one of them was retransmitted; 0: none.
  */
-void ns_records_ack(struct records *r, uint32_t ack, uint64_t *sample_us);
+void ns_records_ack(struct records *r, uint32_t ack, uint64_t *sample_us,
+		    uint64_t *again_us);
 /* Marks what lies wholly in [start, end). */
 void ns_records_sack(struct records *r, uint32_t start, uint32_t end);
 /* Marks lost what RFC 6675 IsLost() says; whether anything was new. */

@@ -85,25 +85,27 @@ static void pop(struct records *r)
 	r->head++;
 }
 
-void ns_records_ack(struct records *r, uint32_t ack, uint64_t *sample_us)
+void ns_records_ack(struct records *r, uint32_t ack, uint64_t *sample_us,
+		    uint64_t *again_us)
 {
 	struct record *record;
-	uint64_t sample_of = 0;
-	bool ambiguous = false;
 	uint32_t part;
 
+	*sample_us = 0;
+	*again_us = 0;
 	while (r->head != r->tail) {
 		record = record_at(r, r->head);
 		if (seq_lt(ack, record->seq + record->len))
 			break;
-		if (record->flags & RECORD_EVER_RETRANSMITTED)
-			ambiguous = true;
-		if (!(record->flags & RECORD_SACKED))
-			sample_of = record->sent_us;
+		/* One SACKed before did not cause this ACK. */
+		if (record->flags & RECORD_EVER_RETRANSMITTED) {
+			if (*again_us < record->sent_us)
+				*again_us = record->sent_us;
+		} else if (!(record->flags & RECORD_SACKED)) {
+			*sample_us = record->sent_us;
+		}
 		pop(r);
 	}
-	if (!ambiguous && sample_of)
-		*sample_us = sample_of;
 	if (r->head == r->tail)
 		return;
 	record = record_at(r, r->head);

@@ -32,21 +32,27 @@ void ns_rtt_sample(struct conn *conn, uint64_t rtt_us)
 	conn->rto_us = (uint32_t)(rto > RTO_MAX_US ? RTO_MAX_US : rto);
 }
 
+/*
+ * After a retransmission only the timestamp can tell which transmission is
+ * answered; and an echo older than the last one may as well be the peer's
+ * repetition of an ACK that was lost. It is no sample then (Karn), and the
+ * time-out stays backed off.
+ */
 static void take_sample(struct conn *conn, const struct segment *seg,
-			uint64_t sent_us, uint64_t now_us)
+			uint64_t sent_us, uint64_t again_us, uint64_t now_us)
 {
-	uint32_t ticks;
+	uint64_t echo_us;
 
-	if (sent_us) {
-		ns_rtt_sample(conn, now_us - sent_us);
+	if (!again_us) {
+		if (sent_us)
+			ns_rtt_sample(conn, now_us - sent_us);
 		return;
 	}
 	if (!conn->ts_ok || !seg->has_ts)
 		return;
-	ticks = ts_now(conn->ns, now_us) - seg->ts_echo;
-	/* An echo of what we never sent is no measurement. */
-	if (ticks < RTO_MAX_US / US_PER_MS)
-		ns_rtt_sample(conn, ticks * US_PER_MS);
+	echo_us = (ts_now(conn->ns, now_us) - seg->ts_echo) * US_PER_MS;
+	if (echo_us <= now_us - again_us + US_PER_MS)
+		ns_rtt_sample(conn, echo_us);
 }
 
 static void enter_fast(struct conn *conn)
@@ -55,11 +61,36 @@ static void enter_fast(struct conn *conn)
 	uint32_t flight = min_u32(conn_flight(conn), c->window);
 
 	c->threshold = conn->ns->congestion->reduce(conn, flight);
-	c->window = c->threshold;
+	c->flight = max_u32(flight, 1);
+	c->delivered = 0;
+	c->sent = 0;
 	conn->recovery = RECOVERY_FAST;
 	conn->recovery_point = conn->snd_nxt;
 	conn->force_retransmit = true;
 	conn->ns->stats.fast_recoveries++;
+}
+
+/*
+ * Proportional rate reduction, RFC 6937: while the pipe empties, sends in
+ * proportion to what is delivered, instead of a silence and then a burst.
+ */
+static void reduce_rate(struct conn *conn, uint32_t delivered)
+{
+	struct congestion *c = &conn->congestion;
+	uint32_t pipe = conn_pipe(conn);
+	uint32_t send = 0;
+	uint64_t share;
+
+	c->delivered += delivered;
+	share = ((uint64_t)c->delivered * c->threshold + c->flight - 1) /
+		c->flight;
+	if (pipe > c->threshold)
+		send = share > c->sent ? (uint32_t)share - c->sent : 0;
+	else
+		send = min_u32(c->threshold - pipe, conn->mss +
+			max_u32(c->delivered > c->sent ?
+				c->delivered - c->sent : 0, delivered));
+	c->window = pipe + send;
 }
 
 void ns_rto_fired(struct conn *conn, uint64_t now_us)
@@ -111,11 +142,15 @@ static void leave_recovery(struct conn *conn)
 }
 
 /* RFC 6582 3.2 step 5: the next hole begins where this ACK ends. */
-static void partial_ack(struct conn *conn)
+static void partial_ack(struct conn *conn, uint32_t acked)
 {
+	uint32_t counted = acked / conn->mss;
+
 	if (conn->sack_ok || conn->recovery != RECOVERY_FAST)
 		return;
-	conn->dup_acks = 0;
+	/* All but the one that was lost have been duplicates before. */
+	counted = min_u32(counted ? counted - 1 : 0, conn->dup_acks);
+	conn->dup_acks = (uint16_t)(conn->dup_acks - counted);
 	ns_record_mark_lost(&conn->records, conn->records.head);
 	conn->force_retransmit = true;
 }
@@ -178,17 +213,18 @@ static void advance(struct conn *conn, const struct segment *seg,
 {
 	uint32_t flight = conn_flight(conn);
 	uint32_t acked = seg->ack - conn->snd_una;
-	uint64_t sent_us = 0;
+	uint64_t sent_us;
+	uint64_t again_us;
 
-	ns_records_ack(&conn->records, seg->ack, &sent_us);
+	ns_records_ack(&conn->records, seg->ack, &sent_us, &again_us);
 	conn->snd_una = seg->ack;
 	conn->writer_refused = false;
-	take_sample(conn, seg, sent_us, now_us);
+	take_sample(conn, seg, sent_us, again_us, now_us);
 	progress(conn, now_us);
 	if (conn->recovery && seq_le(conn->recovery_point, seg->ack))
 		leave_recovery(conn);
 	else if (conn->recovery)
-		partial_ack(conn);
+		partial_ack(conn, acked);
 	if (!conn->recovery)
 		conn->dup_acks = 0;
 	grow(conn, flight, acked, now_us);
@@ -239,6 +275,8 @@ void ns_ack_in(struct conn *conn, const struct segment *seg, uint64_t now_us)
 {
 	uint32_t window = seg->window << conn->send_shift;
 	bool duplicate = is_duplicate(conn, seg, window);
+	uint32_t before = conn->snd_una + conn->records.sacked_bytes;
+	uint32_t delivered = duplicate && !conn->sack_ok ? conn->mss : 0;
 
 	conn->probes = 0;
 	if (conn->keepalive_us)
@@ -255,5 +293,8 @@ void ns_ack_in(struct conn *conn, const struct segment *seg, uint64_t now_us)
 	}
 	update_window(conn, seg, window);
 	find_loss(conn, duplicate);
+	if (conn->recovery == RECOVERY_FAST)
+		reduce_rate(conn, delivered + conn->snd_una +
+			    conn->records.sacked_bytes - before);
 	ns_ready(conn);
 }

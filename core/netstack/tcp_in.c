@@ -193,6 +193,10 @@ static bool acceptable(struct conn *conn, const struct segment *seg,
 	if (!window_acceptable(conn, seg)) {
 		if (seg->flags & TCP_RST)
 			return false;
+		/* Sent again because our ACK was lost: echo this one, or the
+		 * peer measures back to the first. */
+		if (conn->rcv_nxt - seg->seq <= conn->rcv_cap)
+			remember_ts(conn, seg, now_us);
 		if (segment_end(seg) == seg->seq || seg->flags & TCP_SYN)
 			challenge(conn, now_us);
 		else

@@ -169,6 +169,7 @@ static size_t out_lost(struct conn *conn, uint8_t *out, uint64_t now_us)
 	/* RFC 6298 5.1; anew for the head, whose loss only it finds. */
 	if (conn->rto_at == DEADLINE_NONE || record->seq == conn->snd_una)
 		ns_conn_rto_restart(conn, now_us);
+	conn->congestion.sent += record->len;
 	conn->ns->stats.retransmits++;
 	return write_segment(conn, out, record->seq, flags, len, now_us);
 }
@@ -270,6 +271,7 @@ static size_t out_new(struct conn *conn, uint8_t *out, uint64_t now_us)
 	conn->snd_nxt = seq + len + fin;
 	conn->force_small = false;
 	conn->sent_us = now_us;
+	conn->congestion.sent += len;
 	conn->ns->stats.bytes_out += len;
 	if (conn->rto_at == DEADLINE_NONE || conn->persisting)
 		ns_conn_rto_restart(conn, now_us);

@@ -7,9 +7,6 @@
  * reads a socket and writes pipes. Each child leads a process group, which
  * is killed when its channel goes. The child is watched by a pidfd: no
  * SIGCHLD, nobody else's children are reaped.
- *
- * The program should ignore SIGPIPE, as servers do; a child gets default
- * signals.
  */
 #ifndef TUNNELHOST_SIMULATE_EXEC_H
 #define TUNNELHOST_SIMULATE_EXEC_H

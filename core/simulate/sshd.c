@@ -61,14 +61,18 @@ static void ended(struct ssh_link *link)
 static int start_session(struct sshd_connection *connection)
 {
 	struct ssh_link *link = &connection->link;
+	int accepted;
 
 	link->session = ssh_new();
 	if (!link->session)
 		return ERR_NOMEM;
-	if (ssh_bind_accept_fd(connection->sshd->bind, link->session,
-			       link->session_fd) != SSH_OK)
+	accepted = ssh_bind_accept_fd(connection->sshd->bind, link->session,
+				      link->session_fd);
+	/* The session may have it even though the rest has failed. */
+	if (ssh_get_fd(link->session) == link->session_fd)
+		link->session_fd = -1;
+	if (accepted != SSH_OK)
 		return ERR_INTERNAL;
-	link->session_fd = -1;
 	ssh_set_blocking(link->session, 0);
 	ssh_set_auth_methods(link->session, SSH_AUTH_METHOD_NONE);
 	connection->callbacks = (struct ssh_server_callbacks_struct){

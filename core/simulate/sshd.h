@@ -8,7 +8,9 @@
  * sshd_handler` (core/simulate/exec.h runs child processes). Forwarding,
  * X11 and agent channels are refused.
  *
- * Handlers are called from the loop, never from inside an sshd_* call.
+ * Handlers are called from the loop, never from inside an sshd_* call
+ * except where said below. They may write to the channel and end it, but
+ * must not free the server or disconnect from within.
  */
 #ifndef TUNNELHOST_SIMULATE_SSHD_H
 #define TUNNELHOST_SIMULATE_SSHD_H
@@ -60,7 +62,10 @@ struct sshd_handler {
 		     const struct sshd_request *request, void **run);
 	void (*on_signal)(void *run, const char *name);	/* may be NULL */
 	void (*on_resize)(void *run, int rows, int columns); /* may be NULL */
-	/* Last: the channel has gone (after its exit, or before). */
+	/*
+	 * Last: the channel has gone (after its exit, or before), and the
+	 * pointer is dead after this call. Lets go of its streams.
+	 */
 	void (*on_close)(void *run);
 	void *context;
 };

@@ -67,8 +67,8 @@ static void send_wireguard_messages(struct node *node)
 	while (wg_out(node->wg, node_now(node), out, sizeof(out), &message) ==
 	       0)
 		if (message.peer)
-			node_send_datagram(wg_peer_user(message.peer), out,
-					   message.len);
+			node_send_message(wg_peer_user(message.peer), out,
+					  message.len);
 }
 
 static struct relay *relay_to_fill(struct node *node)
@@ -94,7 +94,7 @@ static void send_packet(struct node *node, struct relay *relay, uint8_t *room,
 	if (peer->relay == relay)
 		relay_commit(relay, &peer->config.key, (size_t)sealed);
 	else
-		node_send_datagram(peer, room, (size_t)sealed);
+		(void)node_send_datagram(peer, room, (size_t)sealed);
 	node->last = peer->relay;
 }
 

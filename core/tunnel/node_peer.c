@@ -212,8 +212,8 @@ void node_release_held(struct node_peer *peer)
 		sealed = wg_seal(peer->wg, node->scratch, len,
 				 sizeof(node->scratch), node_now(node));
 		if (sealed > 0)
-			node_send_datagram(peer, node->scratch,
-					   (size_t)sealed);
+			(void)node_send_datagram(peer, node->scratch,
+						 (size_t)sealed);
 	}
 	buf_clear(&held);
 }

@@ -24,6 +24,9 @@ struct node_peer {
 	bool has_disco;
 	struct relay *relay;	/* where its packets go, or NULL: no region */
 	struct buf held;	/* u16 length and packet, until a session */
+	/* The last handshake message, while its relay is not up. */
+	uint8_t waiting[WG_MESSAGE_CAP];
+	size_t waiting_len;
 };
 
 struct node_ping {
@@ -67,9 +70,12 @@ static inline uint64_t node_now(const struct node *node)
 
 /* node_relay.c: the relay of a region, opened if need be, or NULL. */
 struct relay *node_relay_for(struct node *node, int64_t region);
-/* A copy of one whole datagram to the peer's relay, if it has room. */
-void node_send_datagram(struct node_peer *peer, const uint8_t *data,
+/* A copy of one whole datagram to the peer's relay. False: no room. */
+bool node_send_datagram(struct node_peer *peer, const uint8_t *data,
 			size_t len);
+/* One of WireGuard's own messages: waits for the relay, the last one alone. */
+void node_send_message(struct node_peer *peer, const uint8_t *data,
+		       size_t len);
 void node_relays_free(struct node *node);
 
 /* node_peer.c */

@@ -86,10 +86,23 @@ static void on_packet(void *user, struct relay *relay,
 	node_kick(node);
 }
 
+static void send_waiting(struct node *node, struct relay *relay)
+{
+	list_each(at, next, &node->peers) {
+		struct node_peer *peer =
+			container_of(at, struct node_peer, link);
+
+		if (peer->relay == relay && peer->waiting_len &&
+		    node_send_datagram(peer, peer->waiting, peer->waiting_len))
+			peer->waiting_len = 0;
+	}
+}
+
 static void on_writable(void *user, struct relay *relay)
 {
 	struct node *node = user;
 
+	send_waiting(node, relay);
 	node_kick(node);
 	if (relay != node->home || node->home_seen)
 		return;
@@ -159,15 +172,26 @@ struct relay *node_relay_for(struct node *node, int64_t region)
 	return open_relay(node, region);
 }
 
-void node_send_datagram(struct node_peer *peer, const uint8_t *data,
+bool node_send_datagram(struct node_peer *peer, const uint8_t *data,
 			size_t len)
 {
 	uint8_t *to = peer->relay ? relay_reserve(peer->relay, len) : NULL;
 
 	if (!to)
-		return;
+		return false;
 	memcpy(to, data, len);
 	relay_commit(peer->relay, &peer->config.key, len);
+	return true;
+}
+
+/* A lost initiation costs the 5 s until the next: it waits instead. */
+void node_send_message(struct node_peer *peer, const uint8_t *data, size_t len)
+{
+	peer->waiting_len = 0;
+	if (node_send_datagram(peer, data, len))
+		return;
+	memcpy(peer->waiting, data, len);
+	peer->waiting_len = len;
 }
 
 void node_relays_free(struct node *node)

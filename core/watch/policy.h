@@ -33,7 +33,7 @@ struct watch_policy {
 /* How a dial or a connection ended. */
 struct watch_failure {
 	int http_status;	/* of a refusal, else 0 */
-	bool final;		/* retrying cannot mend it (`retryable: false`) */
+	bool final;		/* `retryable: false` or a bad request */
 };
 
 enum watch_verdict_kind {

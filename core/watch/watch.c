@@ -48,7 +48,7 @@ static void tell_fatal(struct watch *watch, const struct error *error)
 	watch->config.handlers->on_fatal(watch->config.user, error);
 }
 
-static void close_channel(struct watch *watch, enum close_code code)
+static void close_channel(struct watch *watch, int code)
 {
 	struct channel *channel = watch->channel;
 

@@ -3,7 +3,7 @@
  *
  * Bytes of the WebSocket's binary messages in, bytes for them out: yamux,
  * DRPC and protobuf inside (protocol.md "Coordinate"; the order of calls is
- * that of /work/shared/peer/tunnel.go). It announces the own node, hears of
+ * that of tests/interop/tunnel.go). It announces the own node, hears of
  * the peers', the DERP map and resume tokens. It dials nothing: a lost
  * socket is a new `struct coordinate` with `resume_token=` in the URL.
  *

@@ -1,87 +1,22 @@
 #include "core/tailnet/coordinate/coordinator.h"
 
-#include <arpa/inet.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/base/hash.h"
-#include "core/base/list.h"
-#include "core/tailnet/coordinate/coordinate.h"
-#include "core/tailnet/coordinate/node_message.h"
-#include "core/tailnet/coordinate/response.h"
-
-/*
- * A party is an id that somebody speaks of: a connected peer, one end of a
- * tunnel, or both. A tunnel belongs to its source and goes with it; its
- * destination may come and go. What an end was last told of the other is
- * kept in the tunnel.
- *
- * Nothing is delivered while the structures are being changed: responses go
- * into the peer's queue, and flush() empties the queues at the end of the
- * outermost call.
- */
-
-enum side {
-	SIDE_SOURCE,
-	SIDE_DESTINATION,
-};
-
-struct party {
-	struct uuid id;
-	struct coordinator_peer *peer;	/* NULL: not connected */
-	struct list out;		/* tunnels from here */
-	struct list in;			/* tunnels to here */
-};
-
-struct tunnel {
-	struct list out_link;
-	struct list in_link;
-	struct party *ends[2];
-	struct shared_node *told[2];	/* [side]: what that side knows */
-};
-
-struct response {
-	struct list link;
-	size_t len;
-	uint8_t data[];
-};
-
-struct coordinator_peer {
-	struct list work_link;
-	struct coordinator *coordinator;
-	struct party *party;		/* NULL when gone */
-	bool agent;
-	bool failed;			/* cannot take more: to be removed */
-	struct uuid allowed;
-	const struct coordinator_events *events;
-	void *user;
-	struct shared_node *node;
-	struct list queue;
-	unsigned queued;
-	unsigned tunnels;
-};
-
-struct coordinator {
-	struct hash parties;
-	struct list work;		/* peers with something in the queue */
-	struct coordinator_peer *delivering;
-	struct coordinator_stats stats;
-	bool mute_ready;
-	unsigned depth;
-	uint64_t now_us;
-};
+#include "core/tailnet/coordinate/coordinator_parts.h"
 
 /* Parties and tunnels. */
 
-static struct party *party_find(struct coordinator *c, const struct uuid *id)
+struct party *coordinator_party_find(struct coordinator *c,
+				     const struct uuid *id)
 {
 	return hash_get(&c->parties, id->bytes, sizeof(id->bytes));
 }
 
-static struct party *party_get(struct coordinator *c, const struct uuid *id)
+struct party *coordinator_party_get(struct coordinator *c,
+				    const struct uuid *id)
 {
-	struct party *party = party_find(c, id);
+	struct party *party = coordinator_party_find(c, id);
 
 	if (party)
 		return party;
@@ -98,17 +33,17 @@ static struct party *party_get(struct coordinator *c, const struct uuid *id)
 	return party;
 }
 
-static void party_put(struct coordinator *c, struct party *party)
+void coordinator_party_put(struct coordinator *c, struct party *party)
 {
-	if (party->peer || !list_empty(&party->out) ||
+	if (party->pinned || party->peer || !list_empty(&party->out) ||
 	    !list_empty(&party->in))
 		return;
 	hash_remove(&c->parties, party->id.bytes, sizeof(party->id.bytes));
 	free(party);
 }
 
-static struct tunnel *tunnel_find(const struct party *from,
-				  const struct party *to)
+struct tunnel *coordinator_tunnel_find(const struct party *from,
+				       const struct party *to)
 {
 	list_each(at, safe, &from->out) {
 		struct tunnel *tunnel = container_of(at, struct tunnel,
@@ -120,7 +55,7 @@ static struct tunnel *tunnel_find(const struct party *from,
 	return NULL;
 }
 
-static struct tunnel *tunnel_new(struct party *from, struct party *to)
+struct tunnel *coordinator_tunnel_new(struct party *from, struct party *to)
 {
 	struct tunnel *tunnel = calloc(1, sizeof(*tunnel));
 
@@ -133,14 +68,13 @@ static struct tunnel *tunnel_new(struct party *from, struct party *to)
 	return tunnel;
 }
 
-/* The source's party is left to the caller. */
-static void tunnel_free(struct coordinator *c, struct tunnel *tunnel)
+void coordinator_tunnel_free(struct coordinator *c, struct tunnel *tunnel)
 {
 	list_remove(&tunnel->out_link);
 	list_remove(&tunnel->in_link);
 	shared_node_drop(tunnel->told[0]);
 	shared_node_drop(tunnel->told[1]);
-	party_put(c, tunnel->ends[SIDE_DESTINATION]);
+	coordinator_party_put(c, tunnel->ends[SIDE_DESTINATION]);
 	free(tunnel);
 }
 
@@ -184,9 +118,10 @@ static void enqueue(struct coordinator_peer *peer, const struct buf *bytes)
 	peer->queued++;
 }
 
-static void tell_update(struct coordinator_peer *to, const struct uuid *about,
-			const struct shared_node *node,
-			enum coordinate_kind kind, const char *reason)
+void coordinator_tell_update(struct coordinator_peer *to,
+			     const struct uuid *about,
+			     const struct shared_node *node,
+			     enum coordinate_kind kind, const char *reason)
 {
 	struct buf bytes = { .limit = RESPONSE_CAP };
 
@@ -198,7 +133,7 @@ static void tell_update(struct coordinator_peer *to, const struct uuid *about,
 	buf_clear(&bytes);
 }
 
-static void tell_error(struct coordinator_peer *to, const char *text)
+void coordinator_tell_error(struct coordinator_peer *to, const char *text)
 {
 	struct buf bytes = { .limit = RESPONSE_CAP };
 
@@ -207,9 +142,8 @@ static void tell_error(struct coordinator_peer *to, const char *text)
 	buf_clear(&bytes);
 }
 
-/* Tells one end of a tunnel of the other, unless it knows. */
-static void tell_node(struct tunnel *tunnel, enum side side,
-		      const char *reason)
+void coordinator_tell_node(struct tunnel *tunnel, enum side side,
+			   const char *reason)
 {
 	struct party *to = tunnel->ends[side];
 	struct party *about = tunnel->ends[!side];
@@ -219,18 +153,20 @@ static void tell_node(struct tunnel *tunnel, enum side side,
 		return;
 	forget(tunnel, side);
 	tunnel->told[side] = shared_node_hold(node);
-	tell_update(to->peer, &about->id, node, COORDINATE_NODE, reason);
+	coordinator_tell_update(to->peer, &about->id, node, COORDINATE_NODE,
+				reason);
 }
 
-static void tell_gone(struct tunnel *tunnel, enum side side,
-		      enum coordinate_kind kind, const char *reason)
+void coordinator_tell_gone(struct tunnel *tunnel, enum side side,
+			   enum coordinate_kind kind, const char *reason)
 {
 	struct party *to = tunnel->ends[side];
 
 	if (!to->peer || !tunnel->told[side])
 		return;
 	forget(tunnel, side);
-	tell_update(to->peer, &tunnel->ends[!side]->id, NULL, kind, reason);
+	coordinator_tell_update(to->peer, &tunnel->ends[!side]->id, NULL, kind,
+				reason);
 }
 
 /* Peers. */
@@ -251,7 +187,7 @@ static void detach(struct coordinator_peer *peer)
 	schedule(peer);
 }
 
-static void remove_peer(struct coordinator_peer *peer,
+void coordinator_remove(struct coordinator_peer *peer,
 			enum coordinate_kind kind, const char *reason)
 {
 	struct coordinator *c = peer->coordinator;
@@ -260,21 +196,23 @@ static void remove_peer(struct coordinator_peer *peer,
 	if (!party)
 		return;
 	detach(peer);
+	party->pinned = true;	/* a tunnel to itself must not end it here */
 	list_each(at, safe, &party->in) {
 		struct tunnel *tunnel = container_of(at, struct tunnel,
 						     in_link);
 
-		tell_gone(tunnel, SIDE_SOURCE, kind, reason);
+		coordinator_tell_gone(tunnel, SIDE_SOURCE, kind, reason);
 		forget(tunnel, SIDE_DESTINATION);
 	}
 	list_each(at, safe, &party->out) {
 		struct tunnel *tunnel = container_of(at, struct tunnel,
 						     out_link);
 
-		tell_gone(tunnel, SIDE_DESTINATION, kind, reason);
-		tunnel_free(c, tunnel);
+		coordinator_tell_gone(tunnel, SIDE_DESTINATION, kind, reason);
+		coordinator_tunnel_free(c, tunnel);
 	}
-	party_put(c, party);
+	party->pinned = false;
+	coordinator_party_put(c, party);
 }
 
 static void free_peer(struct coordinator_peer *peer)
@@ -319,7 +257,8 @@ static void deliver_one(struct coordinator_peer *peer)
 static void work_on(struct coordinator_peer *peer)
 {
 	if (peer->failed) {
-		remove_peer(peer, COORDINATE_DISCONNECTED, "failed update");
+		coordinator_remove(peer, COORDINATE_DISCONNECTED,
+				   "failed update");
 		drop_queue(peer);
 	}
 	if (!list_empty(&peer->queue))
@@ -328,13 +267,13 @@ static void work_on(struct coordinator_peer *peer)
 		hang_up(peer);
 }
 
-static void enter(struct coordinator *c, uint64_t now_us)
+void coordinator_enter(struct coordinator *c, uint64_t now_us)
 {
 	c->depth++;
 	c->now_us = now_us;
 }
 
-static void leave(struct coordinator *c)
+void coordinator_settle(struct coordinator *c)
 {
 	struct list *at;
 
@@ -364,11 +303,11 @@ void coordinator_free(struct coordinator *c)
 
 	if (!c)
 		return;
-	enter(c, c->now_us);
+	coordinator_enter(c, c->now_us);
 	while ((party = hash_next(&c->parties, &position)) != NULL)
 		if (party->peer)
 			detach(party->peer);
-	leave(c);
+	coordinator_settle(c);
 	/* Nobody is left to be told; tunnels go, and then their parties. */
 	position = 0;
 	while ((party = hash_next(&c->parties, &position)) != NULL) {
@@ -393,11 +332,11 @@ void coordinator_free(struct coordinator *c)
 static void tell_all_tunnels(struct party *party)
 {
 	list_each(at, safe, &party->out)
-		tell_node(container_of(at, struct tunnel, out_link),
-			  SIDE_SOURCE, "init");
+		coordinator_tell_node(container_of(at, struct tunnel, out_link),
+				      SIDE_SOURCE, "init");
 	list_each(at, safe, &party->in)
-		tell_node(container_of(at, struct tunnel, in_link),
-			  SIDE_DESTINATION, "init");
+		coordinator_tell_node(container_of(at, struct tunnel, in_link),
+				      SIDE_DESTINATION, "init");
 }
 
 /* The same id again: the old socket is hung up on, its tunnels stay. */
@@ -419,13 +358,13 @@ int coordinator_join(struct coordinator *c, const struct uuid *id, bool agent,
 		     uint64_t now_us, struct coordinator_peer **out)
 {
 	struct coordinator_peer *peer = calloc(1, sizeof(*peer));
-	struct party *party = peer ? party_get(c, id) : NULL;
+	struct party *party = peer ? coordinator_party_get(c, id) : NULL;
 
 	if (!party) {
 		free(peer);
 		return ERR_NOMEM;
 	}
-	enter(c, now_us);
+	coordinator_enter(c, now_us);
 	replace(party);
 	peer->coordinator = c;
 	peer->party = party;
@@ -441,7 +380,7 @@ int coordinator_join(struct coordinator *c, const struct uuid *id, bool agent,
 	(*count_of(c, agent))++;
 	*out = peer;
 	tell_all_tunnels(party);
-	leave(c);
+	coordinator_settle(c);
 	return 0;
 }
 
@@ -449,279 +388,10 @@ void coordinator_leave(struct coordinator_peer *peer, uint64_t now_us)
 {
 	struct coordinator *c = peer->coordinator;
 
-	enter(c, now_us);
-	remove_peer(peer, COORDINATE_LOST, "lost");
+	coordinator_enter(c, now_us);
+	coordinator_remove(peer, COORDINATE_LOST, "lost");
 	free_peer(peer);
-	leave(c);
-}
-
-/* Requests. */
-
-static int deny(struct coordinator_peer *peer, const char *reason)
-{
-	char text[256];
-
-	snprintf(text, sizeof(text), "authorize request: %s", reason);
-	tell_error(peer, text);
-	remove_peer(peer, COORDINATE_LOST, "unauthorized");
-	return ERR_DENIED;
-}
-
-/* The sentence why it may not, or NULL. */
-static const char *forbidden_tunnel(const struct coordinator_peer *peer,
-				    const Tailnet__Tunnel *tunnel)
-{
-	if (peer->agent)
-		return "agents cannot open tunnels";
-	if (tunnel->id.len != sizeof(peer->allowed))
-		return "parse add tunnel id: not 16 bytes";
-	if (!uuid_is_nil(&peer->allowed) &&
-	    memcmp(tunnel->id.data, peer->allowed.bytes,
-		   sizeof(peer->allowed)) != 0)
-		return "invalid agent id";
-	if (peer->tunnels >= COORDINATOR_TUNNEL_CAP)
-		return "too many tunnels";
-	return NULL;
-}
-
-static const char *forbidden_node(const Tailnet__Node *node)
-{
-	struct node_prefix prefix;
-
-	for (size_t i = 0; i < node->n_addresses; i++) {
-		if (node_prefix_from_text(node->addresses[i], &prefix) < 0)
-			return "parse node address: not a prefix";
-		if (prefix.bits != 128 || strchr(node->addresses[i], '.'))
-			return "invalid address bits, expected 128";
-	}
-	return NULL;
-}
-
-static const char *forbidden(const struct coordinator_peer *peer,
-			     const Tailnet__CoordinateRequest *request)
-{
-	const char *reason = NULL;
-
-	if (request->add_tunnel)
-		reason = forbidden_tunnel(peer, request->add_tunnel);
-	if (!reason && request->update_self && request->update_self->node)
-		reason = forbidden_node(request->update_self->node);
-	if (!reason && !peer->agent && request->n_ready_for_handshake)
-		reason = "clients may not send ready_for_handshake";
-	return reason;
-}
-
-static int update_node(struct coordinator_peer *peer, const struct buf *bytes)
-{
-	struct shared_node *node = shared_node_new(buf_data(bytes), bytes->len);
-
-	if (!node)
-		return ERR_NOMEM;
-	peer->coordinator->stats.update_self++;
-	shared_node_drop(peer->node);
-	peer->node = node;
-	list_each(at, safe, &peer->party->out)
-		tell_node(container_of(at, struct tunnel, out_link),
-			  SIDE_DESTINATION, "node update");
-	list_each(at, safe, &peer->party->in)
-		tell_node(container_of(at, struct tunnel, in_link),
-			  SIDE_SOURCE, "node update");
-	return 0;
-}
-
-static int handle_update(struct coordinator_peer *peer,
-			 const Tailnet__UpdateSelf *self)
-{
-	struct buf bytes = { .limit = NODE_ENCODED_CAP };
-	int err;
-
-	if (!self->node)
-		return 0;
-	err = message_append(&self->node->base, &bytes);
-	if (err == 0)
-		err = update_node(peer, &bytes);
-	buf_clear(&bytes);
-	return err == ERR_LIMIT ? ERR_TOO_LARGE : err;
-}
-
-static int add_tunnel(struct coordinator_peer *peer, const struct uuid *id)
-{
-	struct coordinator *c = peer->coordinator;
-	struct party *to = party_get(c, id);
-	struct tunnel *tunnel;
-
-	if (!to)
-		return ERR_NOMEM;
-	c->stats.add_tunnel++;
-	tunnel = tunnel_find(peer->party, to);
-	if (!tunnel) {
-		tunnel = tunnel_new(peer->party, to);
-		peer->tunnels++;
-	}
-	if (!tunnel) {
-		party_put(c, to);
-		return ERR_NOMEM;
-	}
-	tell_node(tunnel, SIDE_SOURCE, "add tunnel");
-	tell_node(tunnel, SIDE_DESTINATION, "add tunnel");
-	return 0;
-}
-
-static int take_id(const Tailnet__Tunnel *message, struct uuid *out)
-{
-	if (message->id.len != sizeof(out->bytes))
-		return ERR_PROTOCOL;
-	memcpy(out->bytes, message->id.data, sizeof(out->bytes));
-	return 0;
-}
-
-static int handle_add(struct coordinator_peer *peer,
-		      const Tailnet__Tunnel *message)
-{
-	struct uuid id;
-	int err = take_id(message, &id);
-
-	return err < 0 ? err : add_tunnel(peer, &id);
-}
-
-static int handle_remove(struct coordinator_peer *peer,
-			 const Tailnet__Tunnel *message)
-{
-	struct coordinator *c = peer->coordinator;
-	struct tunnel *tunnel;
-	struct party *to;
-	struct uuid id;
-	int err = take_id(message, &id);
-
-	if (err < 0)
-		return err;
-	to = party_find(c, &id);
-	tunnel = to ? tunnel_find(peer->party, to) : NULL;
-	if (!tunnel)
-		return 0;
-	tell_gone(tunnel, SIDE_SOURCE, COORDINATE_DISCONNECTED,
-		  "remove tunnel");
-	tell_gone(tunnel, SIDE_DESTINATION, COORDINATE_DISCONNECTED,
-		  "remove tunnel");
-	tunnel_free(c, tunnel);
-	peer->tunnels--;
-	return 0;
-}
-
-static void handle_ready(struct coordinator_peer *peer, const struct uuid *id)
-{
-	struct coordinator *c = peer->coordinator;
-	struct party *to = party_find(c, id);
-	char name[UUID_TEXT_CAP], text[128];
-
-	c->stats.ready_for_handshake++;
-	if (!to || (!tunnel_find(peer->party, to) &&
-		    !tunnel_find(to, peer->party))) {
-		uuid_to_text(id, name);
-		snprintf(text, sizeof(text),
-			 "you do not share a tunnel with \"%s\"", name);
-		tell_error(peer, text);
-		return;
-	}
-	if (to->peer && !c->mute_ready)
-		tell_update(to->peer, &peer->party->id, NULL, COORDINATE_READY,
-			    "");
-}
-
-static void handle_disconnect(struct coordinator_peer *peer)
-{
-	peer->coordinator->stats.disconnect++;
-	remove_peer(peer, COORDINATE_DISCONNECTED, "graceful disconnect");
-}
-
-static int handle(struct coordinator_peer *peer,
-		  const Tailnet__CoordinateRequest *request)
-{
-	const char *reason = forbidden(peer, request);
-	struct uuid id;
-	int err = 0;
-
-	if (reason)
-		return deny(peer, reason);
-	if (request->update_self)
-		err = handle_update(peer, request->update_self);
-	if (err == 0 && request->add_tunnel)
-		err = handle_add(peer, request->add_tunnel);
-	if (err == 0 && request->remove_tunnel)
-		err = handle_remove(peer, request->remove_tunnel);
-	if (err == 0 && request->disconnect) {
-		handle_disconnect(peer);
-		return 0;
-	}
-	for (size_t i = 0; i < request->n_ready_for_handshake && err == 0;
-	     i++) {
-		err = take_id(request->ready_for_handshake[i], &id);
-		if (err == 0)
-			handle_ready(peer, &id);
-	}
-	return err;
-}
-
-int coordinator_request(struct coordinator_peer *peer, const void *data,
-			size_t len, uint64_t now_us)
-{
-	struct coordinator *c = peer->coordinator;
-	ProtobufCMessage *message;
-	struct arena arena;
-	int err;
-
-	if (!peer->party)
-		return ERR_CLOSED;
-	enter(c, now_us);
-	arena_init(&arena, ARENA_MESSAGE_CAP);
-	err = arena_decode(&arena, &tailnet__coordinate_request__descriptor,
-			   data, len, "CoordinateRequest", &message, NULL);
-	if (err == 0)
-		err = handle(peer, (Tailnet__CoordinateRequest *)message);
-	if (err < 0)
-		remove_peer(peer, COORDINATE_LOST, "lost");
-	arena_clear(&arena);
-	leave(c);
-	return err;
-}
-
-int coordinator_set_node(struct coordinator_peer *peer,
-			 const struct coord_node *node, uint64_t now_us)
-{
-	struct coordinator *c = peer->coordinator;
-	struct buf bytes = { .limit = NODE_ENCODED_CAP };
-	int err = coord_node_encode(node, &bytes);
-
-	enter(c, now_us);
-	if (err == 0)
-		err = peer->party ? update_node(peer, &bytes) : ERR_CLOSED;
-	buf_clear(&bytes);
-	leave(c);
-	return err;
-}
-
-int coordinator_ready(struct coordinator_peer *peer, const struct uuid *to,
-		      uint64_t now_us)
-{
-	struct coordinator *c = peer->coordinator;
-
-	if (!peer->party)
-		return ERR_CLOSED;
-	enter(c, now_us);
-	handle_ready(peer, to);
-	leave(c);
-	return 0;
-}
-
-void coordinator_disconnect(struct coordinator_peer *peer, uint64_t now_us)
-{
-	struct coordinator *c = peer->coordinator;
-
-	if (!peer->party)
-		return;
-	enter(c, now_us);
-	handle_disconnect(peer);
-	leave(c);
+	coordinator_settle(c);
 }
 
 void coordinator_mute_ready(struct coordinator *c, bool mute)

@@ -3,7 +3,7 @@
  *
  * The embedded deployment's coordinator: peers join, announce nodes, open
  * tunnels, and hear of those they share a tunnel with. The rules are those of
- * /work/shared/peer/coordinator.go (there: coder's tailnet/coordinator.go,
+ * tests/interop/coordinator.go (there: coder's tailnet/coordinator.go,
  * peer.go, tunnel.go): a client may open a tunnel to its one agent, addresses
  * are /128, clients send no ready_for_handshake, and nobody is told twice
  * what he was told last.

@@ -1,4 +1,7 @@
+#include <dirent.h>
+#include <errno.h>
 #include <poll.h>
+#include <sys/wait.h>
 
 #include "tests/unit/simulate/ssh_pair.h"
 
@@ -177,6 +180,23 @@ static void unknown_subsystem_is_refused(void **state)
 	pair_close(&p);
 }
 
+static void forward_is_refused(void **state)
+{
+	struct pair p;
+	struct client c;
+
+	(void)state;
+	pair_open(&p);
+	client_request(&p, &c, &(struct sshc_request){
+		.kind = SSHC_FORWARD, .command = "127.0.0.1", .port = 80 });
+	spin_until(&p, &c.over);
+	assert_int_equal(c.failed, 1);
+	assert_int_equal(c.error.code, ERR_REFUSED);
+	assert_string_equal(c.error.message, "the agent refused the channel");
+	client_clear(&c);
+	pair_close(&p);
+}
+
 #define BULK (10u * 1024 * 1024)
 
 static void bulk_goes_both_ways(void **state)
@@ -294,6 +314,25 @@ static void closing_the_channel_kills_the_child(void **state)
 	spin_for(&p, NULL, 0.5);
 	assert_int_equal(access(path, F_OK), 0);
 	unlink(path);
+	pair_close(&p);
+}
+
+/* The clock jumps: the loop's, not that of the children. */
+static void background_children_hold_the_channel_for_a_while(void **state)
+{
+	struct pair p;
+	struct client c;
+
+	(void)state;
+	pair_open(&p);
+	client_exec(&p, &c, "sleep 100 & echo hi; exit 6");
+	spin_for(&p, NULL, 0.2);
+	assert_int_equal(c.text_len, 3);
+	assert_int_equal(c.exited, 0);
+	p.v.now_us += (EXEC_LINGER_MS + 1) * US_PER_MS;
+	spin_until(&p, &c.over);
+	client_expect(&c, "hi\n", 6);
+	client_clear(&c);
 	pair_close(&p);
 }
 
@@ -428,6 +467,27 @@ static void close_in_every_phase(void **state)
 			close_after(steps, how);
 }
 
+static size_t count_descriptors(void)
+{
+	DIR *dir = opendir("/proc/self/fd");
+	size_t count = 0;
+
+	while (readdir(dir))
+		count++;
+	closedir(dir);
+	return count;
+}
+
+static size_t descriptors_at_start;
+
+static void nothing_is_left(void **state)
+{
+	(void)state;
+	assert_int_equal(count_descriptors(), descriptors_at_start);
+	assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
+	assert_int_equal(errno, ECHILD);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -442,14 +502,19 @@ int main(void)
 		cmocka_unit_test(shell_reads_commands),
 		cmocka_unit_test(half_close_ends_cat),
 		cmocka_unit_test(unknown_subsystem_is_refused),
+		cmocka_unit_test(forward_is_refused),
 		cmocka_unit_test(bulk_goes_both_ways),
 		cmocka_unit_test(many_channels_at_once),
 		cmocka_unit_test(slow_reader_stops_the_child),
 		cmocka_unit_test(closing_the_channel_kills_the_child),
+		cmocka_unit_test(
+			background_children_hold_the_channel_for_a_while),
 		cmocka_unit_test(server_gone_fails_everything_once),
 		cmocka_unit_test(client_gone_ends_the_connection),
 		cmocka_unit_test(close_in_every_phase),
+		cmocka_unit_test(nothing_is_left),
 	};
 
+	descriptors_at_start = count_descriptors();
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
