@@ -50,7 +50,8 @@ static int make_node(struct agent *agent)
 static void go_down(struct agent *agent, bool in_order)
 {
 	agent_flows_close(agent);
-	sshd_free(agent->sshd);
+	if (agent->sshd)
+		sshd_free(agent->sshd);
 	agent->sshd = NULL;
 	agent_leave(agent, in_order);
 	node_free(agent->node);
