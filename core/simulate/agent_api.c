@@ -20,7 +20,6 @@ static void api_free(struct api *api, bool abort)
 {
 	stream_close(api->stream, abort);
 	flow_end(&api->flow);
-	node_kick(api->flow.agent->node);
 	buf_clear(&api->out);
 	free(api);
 }
@@ -146,8 +145,6 @@ static void changed(struct stream *stream, void *user)
 		api_free(api, false);
 	else if (wrote != ERR_AGAIN)
 		api_free(api, true);
-	else
-		node_kick(api->flow.agent->node);
 }
 
 void agent_api_serve(struct agent *agent, struct stream *stream)

@@ -43,8 +43,6 @@ static void forward_free(struct forward *forward, bool abort)
 	if (forward->back)
 		stream_close(forward->back, abort);
 	flow_end(&forward->flow);
-	if (agent->node)
-		node_kick(agent->node);
 	free(forward);
 }
 
@@ -55,11 +53,10 @@ static void forward_close(struct flow *flow)
 
 static void answer(struct forward *forward, bool admit)
 {
-	struct node *node = forward->flow.agent->node;
+	struct ns *ns = node_netstack(forward->flow.agent->node);
 
-	(void)ns_admit(node_netstack(node), &forward->held, admit,
+	(void)ns_admit(ns, &forward->held, admit,
 		       (void *)(uintptr_t)forward->id);
-	node_kick(node);
 }
 
 static int dial(struct forward *forward)

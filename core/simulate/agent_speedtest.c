@@ -27,7 +27,6 @@ static void speedtest_free(struct speedtest *test, bool abort)
 	timer_stop(test->flow.agent->sim->config.loop, &test->end);
 	stream_close(test->stream, abort);
 	flow_end(&test->flow);
-	node_kick(test->flow.agent->node);
 	free(test->block);
 	free(test);
 }
@@ -74,7 +73,6 @@ static void send_blocks(struct speedtest *test)
 {
 	while (stream_write(test->stream, test->block, BLOCK_LEN) > 0)
 		;
-	node_kick(test->flow.agent->node);
 }
 
 /* True: the line was read. Frees the test when it is no good. */
@@ -109,8 +107,6 @@ static void receive(struct speedtest *test)
 		stream_consume(test->stream, (size_t)len);
 	if (len != ERR_AGAIN)
 		speedtest_free(test, false);
-	else
-		node_kick(test->flow.agent->node);
 }
 
 static void changed(struct stream *stream, void *user)

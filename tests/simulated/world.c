@@ -44,8 +44,10 @@ void world_init(struct world *world, const struct world_config *config)
 	memory_network_set_service(world->memory,
 				   simulation_service(world->sim));
 	assert_int_equal(simulation_set_url(world->sim, WORLD_URL), 0);
+	snprintf(world->token, sizeof(world->token), "%s",
+		 simulation_token(world->sim));
 	world->header = (struct http_header){ "Coder-Session-Token",
-					      simulation_token(world->sim) };
+					      world->token };
 }
 
 void world_clear(struct world *world)

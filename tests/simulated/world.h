@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -37,6 +38,7 @@ struct world {
 	struct memory_network *memory;
 	struct network *network;
 	struct simulation *sim;
+	char token[SIMULATION_TOKEN_CAP];
 	struct http_header header;
 };
 
