@@ -47,12 +47,23 @@ static int make_node(struct agent *agent)
 	return err;
 }
 
+/* Whoever holds a stream of the agent's hears that it has failed. */
+static void fail_streams(struct agent *agent)
+{
+	struct ns *ns = node_netstack(agent->node);
+
+	ns_fail(ns, ERR_CLOSED);
+	ns_dispatch(ns);
+}
+
 static void go_down(struct agent *agent, bool in_order)
 {
 	agent_flows_close(agent);
 	if (agent->sshd)
 		sshd_free(agent->sshd);
 	agent->sshd = NULL;
+	if (agent->node)
+		fail_streams(agent);
 	agent_leave(agent, in_order);
 	node_free(agent->node);
 	agent->node = NULL;
