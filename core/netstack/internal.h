@@ -35,12 +35,15 @@
 #define WINDOW_SHIFT 8		/* 16 MiB: over NS_RECEIVE_CAP_MAX */
 #define BURST_CAP 32		/* packets of one connection in a row */
 #define DUP_THRESHOLD 3
+#define REORDER_KEEP 16	/* RFC 8985: recoveries that it lasts */
 #define INITIAL_SEGMENTS 10
 #define DEFAULT_MSS 1220	/* RFC 9293 3.7.1, IPv6 */
 #define MIN_MSS 64
 #define RTO_MIN_US (200 * US_PER_MS)
 #define RTO_MAX_US (60 * US_PER_S)
 #define RTO_INITIAL_US (1 * US_PER_S)
+#define TLP_MIN_US (10 * US_PER_MS)
+#define TLP_ACK_DELAY_US (50 * US_PER_MS)
 #define DELAYED_ACK_US (40 * US_PER_MS)
 #define CHALLENGE_GAP_US (100 * US_PER_MS)
 #define BUFFER_IDLE_US (500 * US_PER_MS)
@@ -95,8 +98,24 @@ struct record {
 	uint64_t sent_us;	/* last transmission */
 };
 
+/* A retransmission, in the order of time. */
+struct again {
+	uint32_t index;
+	uint64_t sent_us;
+};
+
 /* Indices count up without end; the place is index & (cap - 1). */
 struct records {
+	struct again *again;	/* a ring, too; doubles */
+	uint32_t again_cap;
+	uint32_t again_head;
+	uint32_t again_tail;
+	uint32_t newest_seq;	/* RACK, RFC 8985: of what was delivered, */
+	uint64_t newest_us;	/* the last that was sent; 0: none yet, */
+	uint64_t rtt_us;	/* how long that took */
+	uint64_t now_us;	/* of the ACK that is looked at */
+	uint64_t min_rtt_us;	/* an answer sooner is not to a retransmit */
+
 	struct record *at;
 	uint32_t cap;
 	uint32_t head;		/* oldest unacknowledged */
@@ -151,6 +170,8 @@ struct congestion {
 	uint32_t w_est;		/* CUBIC, what Reno would have */
 	float k;		/* CUBIC, seconds */
 	uint64_t epoch_us;	/* CUBIC, 0: none begun */
+	uint32_t prior;		/* window before the last reduction */
+	uint32_t prior_threshold;
 };
 
 struct conn;
@@ -199,12 +220,21 @@ struct conn {
 	bool force_retransmit : 1;	/* one segment whatever the window */
 	bool writer_refused : 1;
 	bool persisting : 1;
+	bool tlp_armed : 1;		/* rto_at is a loss probe, RFC 8985 7 */
+	bool tlp_done : 1;		/* one was sent, nothing acked since */
+	bool tlp_due : 1;		/* retransmit the last segment */
+	bool tlp_again : 1;		/* a probe was a retransmission */
+	bool force_new : 1;		/* a probe of new data, over cwnd */
+	bool undo_armed : 1;		/* reduced, nothing retransmitted yet */
+	bool undo_open : 1;		/* undo_ts is that of the first */
 
 	uint8_t send_shift;
 	uint8_t sack_recent_count;
 	uint8_t probes;			/* unanswered */
 	uint8_t backoff;		/* of the RTO */
 	uint8_t burst;
+	uint8_t reorder_steps;		/* RACK: quarter round trips, 1 … 4 */
+	uint8_t reorder_keep;		/* recoveries until it is 1 again */
 	uint16_t mss;			/* payload with no options */
 	uint16_t rcv_mss;		/* the largest that came */
 	uint16_t dup_acks;		/* got, without SACK */
@@ -220,6 +250,9 @@ struct conn {
 	uint32_t snd_wl2;
 	uint32_t send_cap;
 	uint32_t recovery_point;
+	uint32_t tlp_end;
+	uint32_t undo_ts;
+	uint32_t reorder_point;		/* one step a round trip */
 
 	uint32_t irs;
 	uint32_t rcv_read;		/* first byte not consumed */
@@ -231,11 +264,13 @@ struct conn {
 	uint32_t ts_recent;
 	uint32_t last_ack_sent;
 	uint32_t sack_recent[SACK_BLOCK_CAP];	/* newest first */
+	struct range dsack;			/* RFC 2883; empty: none */
 	uint32_t epoch_read;		/* window tuning */
 	uint32_t rcv_rtt_us;
 
 	uint32_t srtt_us;
 	uint32_t rttvar_us;
+	uint32_t min_rtt_us;
 	uint32_t rto_us;
 
 	struct ring send;
@@ -252,7 +287,8 @@ struct conn {
 	uint64_t challenge_us;
 	uint64_t keepalive_us;
 	/* Deadlines. */
-	uint64_t rto_at;		/* SYN, RTO and persist */
+	uint64_t rto_at;		/* SYN, loss probe, RTO and persist */
+	uint64_t reorder_at;		/* RACK: late becomes lost */
 	uint64_t ack_at;
 	uint64_t keepalive_at;
 	uint64_t life_at;		/* orphans, TIME_WAIT */
@@ -467,6 +503,8 @@ void ns_ack_in(struct conn *conn, const struct segment *seg,
 	       uint64_t now_us);
 void ns_rtt_sample(struct conn *conn, uint64_t rtt_us);
 void ns_rto_fired(struct conn *conn, uint64_t now_us);
+/* Marks what is lost now and enters recovery if anything is. */
+void ns_find_loss(struct conn *conn, uint64_t now_us);
 
 /* tcp_receive.c */
 void ns_receive_in(struct conn *conn, const struct segment *seg,
@@ -475,6 +513,8 @@ void ns_receive_consumed(struct conn *conn);
 /* SACK blocks to send, newest first; how many. */
 size_t ns_receive_sack(const struct conn *conn, struct range *out,
 		       size_t cap);
+/* A segment of what was received before: the next ACK reports it. */
+void ns_receive_duplicate(struct conn *conn, const struct segment *seg);
 
 /* tcp_out.c */
 size_t ns_conn_out(struct conn *conn, uint8_t *out, uint64_t now_us);
@@ -505,8 +545,16 @@ void ns_records_ack(struct records *r, uint32_t ack, uint64_t *sample_us,
 		    uint64_t *again_us);
 /* Marks what lies wholly in [start, end). */
 void ns_records_sack(struct records *r, uint32_t start, uint32_t end);
-/* Marks lost what RFC 6675 IsLost() says; whether anything was new. */
-bool ns_records_judge(struct records *r);
+/*
+ * Marks lost what RFC 6675 IsLost() says (if `by_count`), and what RFC 8985
+ * says by time: sent before something that was delivered, and `window_us`
+ * overdue. Whether anything was new; *deadline_us: when to look again, or
+ * DEADLINE_NONE.
+ */
+bool ns_records_judge(struct records *r, uint64_t now_us, uint64_t window_us,
+		      bool by_count, uint64_t *deadline_us);
+/* It was a mistake: what was not retransmitted is judged anew. */
+void ns_records_forgive(struct records *r);
 bool ns_record_mark_lost(struct records *r, uint32_t index);
 void ns_records_all_lost(struct records *r);
 /* The next to retransmit, or NULL. */

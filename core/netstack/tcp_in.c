@@ -69,11 +69,15 @@ static void syn_acked(struct conn *conn, const struct segment *seg,
 		      uint64_t now_us)
 {
 	uint64_t rtt_us = now_us - conn->sent_us;
+	uint64_t echo_us = (ts_now(conn->ns, now_us) - seg->ts_echo) *
+			   US_PER_MS;
 
 	conn->snd_una = seg->ack;
-	/* Karn: one transmission, or no sample; RFC 6298 5.7 then. */
+	/* Karn: one transmission, or its time stamp; else RFC 6298 5.7. */
 	if (!conn->backoff)
 		ns_rtt_sample(conn, rtt_us);
+	else if (conn->ts_ok && seg->has_ts && echo_us <= rtt_us + US_PER_MS)
+		ns_rtt_sample(conn, echo_us);
 	else if (conn->rto_us < 3 * US_PER_S)
 		conn->rto_us = 3 * US_PER_S;
 	conn->sent_us = 0;
@@ -203,8 +207,8 @@ static bool acceptable(struct conn *conn, const struct segment *seg,
 			ack_now(conn);
 		if (seq_le(conn->rcv_edge, seg->seq))
 			stats->drop_window++;
-		else
-			stats->duplicates++;
+		else if (seg->len)
+			ns_receive_duplicate(conn, seg);
 		return false;
 	}
 	if (seg->flags & TCP_RST) {
@@ -227,7 +231,9 @@ static bool syn_rcvd_in(struct conn *conn, const uint8_t *ip,
 		return false;
 	}
 	syn_acked(conn, seg, now_us);
-	conn->snd_wnd = seg->window << conn->send_shift;
+	/* RFC 7323 2.2: the window of a SYN is not scaled. */
+	conn->snd_wnd = seg->flags & TCP_SYN ? seg->window :
+		seg->window << conn->send_shift;
 	conn->snd_wl1 = seg->seq;
 	conn->snd_wl2 = seg->ack;
 	if (conn->fin_queued)

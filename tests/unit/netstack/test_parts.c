@@ -176,7 +176,8 @@ static void test_records(void **state)
 				seq += len;
 			} else if (op < 7) {
 				random_sack(&r, &rng);
-				ns_records_judge(&r);
+				ns_records_judge(&r, 1, UINT32_MAX, true,
+						 &again);
 			} else if (op < 8) {
 				retransmit_some(&r, &rng);
 			} else if (op < 9) {

@@ -193,6 +193,62 @@ static void test_bottleneck(void **state)
 	wire_clear(&wire);
 }
 
+static bool all_arrived(void *user)
+{
+	struct end *ends = user;
+
+	return ends[1].eof == 1;
+}
+
+/* What is left of 100 Mbit/s; to read, not a verdict. */
+static void print_rate(uint64_t rtt_us, unsigned loss, bool reorder)
+{
+	struct link_config link = {
+		.seed = 11, .delay_us = rtt_us / 2, .loss = loss,
+		.us_per_packet = 102, .queue_cap = 400,
+		.reorder = reorder ? 5 : 0,
+	};
+	struct wire wire;
+	struct end ends[2] = { 0 };
+	struct ns_stats stats;
+	const size_t len = 8 << 20;
+	uint64_t begin;
+
+	wire_init(&wire, &link, NULL);
+	give(&ends[0], len, 1, 1);
+	give(&ends[1], 1, len, 2);
+	wire_connect(&wire, ends);
+	begin = wire.now_us;
+	assert_true(wire_run(&wire, 3600 * US_PER_S, all_arrived, ends));
+	check_equal(&ends[0], &ends[1]);
+	ns_get_stats(wire.ns[0], &stats);
+	print_message("rtt %llu ms, loss %u %%%s: %.1f Mbit/s, %llu "
+		      "retransmits for %llu lost, %llu timeouts, %llu "
+		      "recoveries, %llu undone, %llu probes\n",
+		      (unsigned long long)rtt_us / 1000, loss,
+		      reorder ? ", reordering" : "",
+		      (double)len * 8 / (double)(wire.now_us - begin),
+		      (unsigned long long)stats.retransmits,
+		      (unsigned long long)wire.lost,
+		      (unsigned long long)stats.timeouts,
+		      (unsigned long long)stats.fast_recoveries,
+		      (unsigned long long)stats.undone,
+		      (unsigned long long)stats.loss_probes);
+	release(ends);
+	wire_clear(&wire);
+}
+
+static void test_rates(void **state)
+{
+	(void)state;
+	print_rate(20000, 0, false);
+	print_rate(20000, 1, false);
+	print_rate(20000, 5, false);
+	print_rate(20000, 0, true);
+	print_rate(100000, 0, false);
+	print_rate(100000, 1, false);
+}
+
 static double now_s(void)
 {
 	struct timespec t;
@@ -276,6 +332,7 @@ int main(void)
 		cmocka_unit_test(test_corruption),
 		cmocka_unit_test(test_bottleneck),
 		cmocka_unit_test(test_bad_links),
+		cmocka_unit_test(test_rates),
 		cmocka_unit_test(test_speed),
 	};
 
