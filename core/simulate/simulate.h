@@ -60,10 +60,11 @@ struct simulation_dialer {
 
 struct simulation_config {
 	struct loop *loop;
-	struct network *network;	/* agents' relays, STUN */
+	struct network *network;	/* agents' way to their relay */
 	struct rng *rng;
 	struct log *log;
 	/* All below may be left zero. */
+	struct network *stun_network;	/* NULL: `network` */
 	const char *user_name;		/* "simulated"; copied */
 	const char *token;		/* else random; copied */
 	/* NULL: ports without a handler refuse. Outlives the simulation. */
