@@ -156,7 +156,7 @@ static json_t *job_json(const struct simulation_workspace *workspace,
 	struct id_text build_id = id_of(&build->id);
 	struct id_text organization = id_of(&sim->organization_id);
 	struct id_text user = id_of(&sim->user_id);
-	struct id_text template = id_of(&sim->template_id);
+	struct id_text template = id_of(&workspace->template_id);
 	struct id_text workspace_id = id_of(&workspace->id);
 	json_t *json = json_pack(
 		"{s:s,s:s,s:s,s:s,s:{s:s,s:s},s:i,s:i,s:s,s:s,s:s,s:{s:s},"
@@ -188,7 +188,7 @@ json_t *build_json(const struct simulation_workspace *workspace,
 	struct stamp at = stamp_of(build->created_wall_us);
 	struct id_text id = id_of(&build->id);
 	struct id_text user = id_of(&sim->user_id);
-	struct id_text template = id_of(&sim->template_id);
+	struct id_text template = id_of(&workspace->template_id);
 	struct id_text workspace_id = id_of(&workspace->id);
 
 	return json_pack(
@@ -232,7 +232,7 @@ json_t *workspace_json(const struct simulation_workspace *workspace)
 	struct id_text id = id_of(&workspace->id);
 	struct id_text user = id_of(&sim->user_id);
 	struct id_text organization = id_of(&sim->organization_id);
-	struct id_text template = id_of(&sim->template_id);
+	struct id_text template = id_of(&workspace->template_id);
 	json_t *json = workspace_constants();
 
 	if (!json)

@@ -228,38 +228,46 @@ static void get_workspace(struct route_call *call)
 	route_answer(call, 200, workspace_json(call->workspace));
 }
 
+static size_t query_number(const struct route_call *call, const char *name,
+			   size_t otherwise)
+{
+	char text[16];
+	unsigned long number;
+
+	if (query_find(call->request->query, name, text, sizeof(text)) <= 0)
+		return otherwise;
+	number = strtoul(text, NULL, 10);
+	return number ? number : otherwise;
+}
+
 static void get_builds(struct route_call *call)
 {
 	const struct simulation_workspace *workspace = call->workspace;
+	size_t limit = query_number(call, "limit", BUILD_HISTORY_CAP + 1);
 	json_t *builds = json_array();
 
 	json_array_append_new(builds,
 			      build_json(workspace, &workspace->build));
-	for (size_t i = workspace->history_count; i > 0; i--)
+	for (size_t i = workspace->history_count;
+	     i > 0 && json_array_size(builds) < limit; i--)
 		json_array_append_new(builds,
 				      build_json(workspace,
 						 &workspace->history[i - 1]));
 	route_answer(call, 200, builds);
 }
 
-/* 0, or answered: the transition that was asked for. */
-static int read_transition(struct route_call *call, char *out, size_t cap)
+/* The body, owned; NULL: answered. */
+static json_t *read_body(struct route_call *call)
 {
-	struct jread read = { .code = 0 };
 	struct error error;
-	struct jplace root;
 	json_t *value;
 
 	if (jread_parse(call->request->body, call->request->body_len,
-			BODY_CAP, &value, &error) < 0) {
-		route_error(call, 400, "Request body must be valid JSON.",
-			    error.message);
-		return ERR_PROTOCOL;
-	}
-	root = jread_root(&read, value);
-	jread_text(&root, "transition", JREAD_OPTIONAL, out, cap);
-	json_decref(value);
-	return 0;
+			BODY_CAP, &value, &error) == 0)
+		return value;
+	route_error(call, 400, "Request body must be valid JSON.",
+		    error.message);
+	return NULL;
 }
 
 static void refuse_transition(struct route_call *call, const char *text)
@@ -277,11 +285,16 @@ static void refuse_transition(struct route_call *call, const char *text)
 
 static void post_build(struct route_call *call)
 {
-	char transition[32] = "";
+	json_t *body = read_body(call);
+	const char *transition;
 
-	if (read_transition(call, transition, sizeof(transition)) < 0)
+	if (!body)
 		return;
-	switch (simulation_build(call->workspace, transition)) {
+	transition = json_string_value(json_object_get(body, "transition"));
+	transition = transition ? transition : "";
+	switch (workspace_begin_build(
+			call->workspace, transition,
+			json_object_get(body, "rich_parameter_values"))) {
 	case 0:
 		route_answer(call, 201,
 			     build_json(call->workspace,
@@ -295,6 +308,7 @@ static void post_build(struct route_call *call)
 		refuse_transition(call, transition);
 		break;
 	}
+	json_decref(body);
 }
 
 static void post_usage(struct route_call *call)
@@ -303,7 +317,45 @@ static void post_usage(struct route_call *call)
 	exchange_respond(call->exchange, 204, NULL, NULL, 0);
 }
 
+/* The build of the first capture; NULL: answered. */
+static const struct build *
+find_build(struct route_call *call, struct simulation_workspace **of)
+{
+	struct uuid id;
+
+	if (!find_id(call, &id))
+		return NULL;
+	list_each(at, next, &call->sim->workspaces) {
+		const struct build *build;
+
+		*of = container_of(at, struct simulation_workspace, link);
+		build = workspace_build(*of, &id);
+		if (build)
+			return build;
+	}
+	route_error(call, 404, NOT_FOUND, NULL);
+	return NULL;
+}
+
 static void get_build(struct route_call *call)
+{
+	struct simulation_workspace *workspace;
+	const struct build *build = find_build(call, &workspace);
+
+	if (build)
+		route_answer(call, 200, build_json(workspace, build));
+}
+
+static void get_build_parameters(struct route_call *call)
+{
+	struct simulation_workspace *workspace;
+	const struct build *build = find_build(call, &workspace);
+
+	if (build)
+		route_answer(call, 200, json_incref(build->parameters));
+}
+
+static void get_rich_parameters(struct route_call *call)
 {
 	struct uuid id;
 
@@ -312,11 +364,11 @@ static void get_build(struct route_call *call)
 	list_each(at, next, &call->sim->workspaces) {
 		struct simulation_workspace *workspace = container_of(
 			at, struct simulation_workspace, link);
-		const struct build *build = workspace_build(workspace, &id);
 
-		if (!build)
+		if (!uuid_equal(&workspace->template_id, &id))
 			continue;
-		route_answer(call, 200, build_json(workspace, build));
+		route_answer(call, 200,
+			     json_incref(workspace->rich_parameters));
 		return;
 	}
 	route_error(call, 404, NOT_FOUND, NULL);
@@ -364,11 +416,11 @@ static const struct route routes[] = {
 	  NEEDS_WORKSPACE, watch_route },
 	{ "GET", "/api/v2/workspacebuilds/{}", NEEDS_TOKEN, get_build },
 	{ "GET", "/api/v2/workspacebuilds/{}/parameters", NEEDS_TOKEN,
-	  get_nothing },
+	  get_build_parameters },
 	{ "GET", "/api/v2/workspacebuilds/{}/logs", NEEDS_TOKEN,
 	  get_nothing },
 	{ "GET", "/api/v2/templateversions/{}/rich-parameters", NEEDS_TOKEN,
-	  get_nothing },
+	  get_rich_parameters },
 	{ "GET", "/api/v2/workspaceagents/connection", NEEDS_TOKEN,
 	  get_connection },
 	{ "GET", "/api/v2/workspaceagents/{}", NEEDS_AGENT, get_agent },

@@ -43,7 +43,6 @@ static void make_names(struct simulation *sim)
 		 sim->config.user_name ? sim->config.user_name : "simulated");
 	uuid_random(rng, &sim->user_id);
 	uuid_random(rng, &sim->organization_id);
-	uuid_random(rng, &sim->template_id);
 	uuid_random(rng, &sim->deployment_id);
 }
 

@@ -139,6 +139,13 @@ typedef void simulation_port(void *user, struct stream *stream);
 int simulation_set_port(struct simulation_workspace *workspace, uint16_t port,
 			simulation_port *handler, void *user);
 
+/*
+ * The template's parameters, a JSON array as Coder's rich-parameters. 0, or
+ * ERR_PROTOCOL. What a build gives is kept for the next that names none.
+ */
+int simulation_set_parameters(struct simulation_workspace *workspace,
+			      const char *json);
+
 /* "start", "stop", "delete". 0, ERR_MISUSE, or ERR_CONFLICT: one is active. */
 int simulation_build(struct simulation_workspace *workspace,
 		     const char *transition);

@@ -37,7 +37,6 @@ struct simulation {
 	char user_name[SIMULATION_NAME_CAP];
 	struct uuid user_id;
 	struct uuid organization_id;
-	struct uuid template_id;
 	struct uuid deployment_id;
 	char url[SIMULATION_URL_CAP];
 	char host[DERP_MAP_HOST_CAP];
@@ -104,6 +103,7 @@ struct build {
 	const char *status;
 	const char *error;		/* or NULL */
 	int64_t created_wall_us;
+	json_t *parameters;		/* [{name, value}], owned */
 };
 
 struct port_handler {
@@ -116,6 +116,8 @@ struct simulation_workspace {
 	struct list link;
 	struct simulation *sim;
 	struct uuid id;
+	struct uuid template_id;
+	json_t *rich_parameters;	/* owned */
 	char name[SIMULATION_NAME_CAP];
 	struct simulation_clock clock;
 	bool fail;
@@ -145,6 +147,9 @@ static inline uint64_t sim_now(const struct simulation *sim)
 void workspace_free(struct simulation_workspace *workspace);
 /* Watchers look again. */
 void workspace_changed(struct simulation_workspace *workspace);
+/* As simulation_build(); `values` is borrowed, or NULL. */
+int workspace_begin_build(struct simulation_workspace *workspace,
+			  const char *transition, json_t *values);
 bool workspace_runs(const struct simulation_workspace *workspace);
 const struct build *workspace_build(const struct simulation_workspace *,
 				    const struct uuid *id);

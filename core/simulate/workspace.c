@@ -114,15 +114,67 @@ static void job_fired(struct timer *timer)
 
 static void remember_build(struct simulation_workspace *workspace)
 {
-	if (workspace->history_count == BUILD_HISTORY_CAP)
+	if (workspace->history_count == BUILD_HISTORY_CAP) {
+		json_decref(workspace->history[0].parameters);
 		memmove(workspace->history, workspace->history + 1,
 			--workspace->history_count *
 				sizeof(workspace->history[0]));
+	}
 	workspace->history[workspace->history_count++] = workspace->build;
 }
 
+static json_t *value_named(json_t *values, const char *name)
+{
+	size_t at;
+	json_t *value;
+
+	json_array_foreach(values, at, value) {
+		const char *other =
+			json_string_value(json_object_get(value, "name"));
+
+		if (other && strcmp(other, name) == 0)
+			return value;
+	}
+	return NULL;
+}
+
+/* The old values, with the new ones in their places; owned. */
+static json_t *merge(json_t *old, json_t *values)
+{
+	json_t *out = json_array();
+	size_t at;
+	json_t *value;
+
+	json_array_foreach(old, at, value) {
+		const char *name =
+			json_string_value(json_object_get(value, "name"));
+
+		if (name && !value_named(values, name))
+			json_array_append(out, value);
+	}
+	json_array_foreach(values, at, value)
+		if (json_is_string(json_object_get(value, "name")))
+			json_array_append(out, value);
+	return out;
+}
+
+int simulation_set_parameters(struct simulation_workspace *workspace,
+			      const char *json)
+{
+	json_t *value = json_loads(json, 0, NULL);
+
+	if (!json_is_array(value)) {
+		json_decref(value);
+		return ERR_PROTOCOL;
+	}
+	json_decref(workspace->rich_parameters);
+	workspace->rich_parameters = value;
+	return 0;
+}
+
 static void new_build(struct simulation_workspace *workspace,
-		      const char *transition, const char *status)
+		      const char *transition, const char *status,
+		      json_t *values)
 {
 	struct simulation *sim = workspace->sim;
 	struct build build = {
@@ -134,6 +186,7 @@ static void new_build(struct simulation_workspace *workspace,
 
 	uuid_random(sim->config.rng, &build.id);
 	uuid_random(sim->config.rng, &build.job_id);
+	build.parameters = merge(workspace->build.parameters, values);
 	if (workspace->build.number)
 		remember_build(workspace);
 	workspace->build = build;
@@ -142,13 +195,19 @@ static void new_build(struct simulation_workspace *workspace,
 int simulation_build(struct simulation_workspace *workspace,
 		     const char *transition)
 {
+	return workspace_begin_build(workspace, transition, NULL);
+}
+
+int workspace_begin_build(struct simulation_workspace *workspace,
+			  const char *transition, json_t *values)
+{
 	const char *known = known_transition(transition);
 
 	if (!known)
 		return ERR_MISUSE;
 	if (workspace->step != JOB_DONE)
 		return ERR_CONFLICT;
-	new_build(workspace, known, "pending");
+	new_build(workspace, known, "pending", values);
 	memcpy(workspace->leaving, workspace->agents,
 	       workspace->agent_count * sizeof(workspace->agents[0]));
 	workspace->leaving_count = workspace->agent_count;
@@ -202,6 +261,8 @@ new_workspace(struct simulation *sim,
 	snprintf(workspace->name, sizeof(workspace->name), "%s",
 		 config->name ? config->name : "workspace");
 	uuid_random(sim->config.rng, &workspace->id);
+	uuid_random(sim->config.rng, &workspace->template_id);
+	workspace->rich_parameters = json_array();
 	workspace->clock = config->clock ? *config->clock : default_clock;
 	workspace->fail = config->fail;
 	workspace->ready_lifecycle =
@@ -232,7 +293,8 @@ int simulation_add_workspace(struct simulation *sim,
 	workspace = new_workspace(sim, config);
 	if (!workspace)
 		return ERR_NOMEM;
-	new_build(workspace, config->stopped ? "stop" : "start", "succeeded");
+	new_build(workspace, config->stopped ? "stop" : "start", "succeeded",
+		  NULL);
 	err = config->stopped ? 0 : make_agents(workspace);
 	if (err < 0) {
 		workspace_free(workspace);
@@ -250,6 +312,10 @@ void workspace_free(struct simulation_workspace *workspace)
 	task_cancel(&workspace->restart);
 	free_agents(workspace->leaving, &workspace->leaving_count);
 	free_agents(workspace->agents, &workspace->agent_count);
+	json_decref(workspace->build.parameters);
+	for (size_t i = 0; i < workspace->history_count; i++)
+		json_decref(workspace->history[i].parameters);
+	json_decref(workspace->rich_parameters);
 	list_remove(&workspace->link);
 	free(workspace);
 }
