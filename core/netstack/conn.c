@@ -89,6 +89,15 @@ struct conn *ns_conn_find(struct ns *ns, const uint8_t *ip,
 	return hash_get(&ns->conns, key, sizeof(key));
 }
 
+struct conn *ns_conn_at(struct ns *ns, const struct ns_held *held)
+{
+	uint8_t key[KEY_LEN];
+
+	make_key(key, held->local, held->remote, held->local_port,
+		 held->remote_port);
+	return hash_get(&ns->conns, key, sizeof(key));
+}
+
 static uint16_t free_port(struct ns *ns, uint8_t local,
 			  const uint8_t *remote, uint16_t remote_port)
 {

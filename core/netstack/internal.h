@@ -154,6 +154,7 @@ struct conn {
 	bool ts_ok : 1;
 	bool scaled : 1;		/* both sent the window option */
 	bool sack_ok : 1;
+	bool held : 1;			/* a SYN that waits for ns_admit() */
 	bool syn_due : 1;
 	bool ack_due : 1;
 	bool probe_due : 1;
@@ -244,6 +245,7 @@ struct ns_listener {
 	uint32_t backlog;
 	uint16_t port;
 	ns_accept *accept;
+	ns_hold *hold;			/* or NULL */
 	void *user;
 };
 
@@ -414,6 +416,7 @@ size_t ns_conn_unread(const struct conn *conn);
 extern const struct stream_ops ns_stream_ops;
 
 /* listen.c */
+struct conn *ns_conn_at(struct ns *ns, const struct ns_held *held);
 struct ns_listener *ns_listener_find(struct ns *ns, uint16_t port);
 void ns_listen_in(struct ns *ns, struct ns_listener *listener,
 		  const uint8_t *ip, const struct segment *seg, int local,

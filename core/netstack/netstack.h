@@ -166,6 +166,25 @@ typedef void ns_accept(void *user, struct stream *stream,
  */
 int ns_listen(struct ns *ns, uint16_t port, uint32_t backlog,
 	      ns_accept *accept, void *user, struct ns_listener **out);
+
+/*
+ * A listener that must ask elsewhere before it answers: each SYN waits, and
+ * `hold` is told of it (from inside ns_in()). ns_admit() then lets the
+ * handshake go on, or refuses it as a closed port does. `user` is what the
+ * stream's `user` is when accept is called. ERR_NOT_FOUND: it has gone.
+ */
+struct ns_held {
+	uint8_t remote[NS_ADDRESS_LEN];
+	uint16_t remote_port;
+	uint16_t local_port;
+	uint8_t local;
+	uint32_t seq;
+};
+typedef void ns_hold(void *user, const struct ns_held *held);
+void ns_listener_set_hold(struct ns_listener *listener, ns_hold *hold);
+int ns_admit(struct ns *ns, const struct ns_held *held, bool admit,
+	     void *user);
+
 /* Resets what was not accepted yet; accepted streams live on. */
 void ns_listener_close(struct ns_listener *listener);
 

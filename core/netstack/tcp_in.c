@@ -212,7 +212,7 @@ static bool acceptable(struct conn *conn, const struct segment *seg,
 	}
 	if (conn->state == TCP_SYN_RCVD && seg->flags & TCP_SYN &&
 	    seg->seq == conn->irs && !(seg->flags & TCP_RST))
-		return syn_again(conn, seg);
+		return !conn->held && syn_again(conn, seg);
 	if (!window_acceptable(conn, seg)) {
 		if (!(seg->flags & TCP_RST))
 			outside(conn, seg, now_us);
