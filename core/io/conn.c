@@ -4,8 +4,7 @@
  * owner may be gone (`owned` false) while the goodbye is under way.
  *
  * A byte channel of a client is a plain HTTP answer without an end to
- * libwebsockets: it announces bytes, and reads them when told to. Not
- * reading is how it is paused.
+ * libwebsockets: it announces bytes, and reads them when told to.
  */
 #include "core/io/conn.h"
 
@@ -106,21 +105,15 @@ static size_t conn_room(const struct channel *channel)
 	return c->out.limit - c->out.len;
 }
 
-static bool reads_on_demand(const struct conn *c)
-{
-	return c->kind == CHANNEL_UPGRADE &&
-	       lws_get_vhost(c->wsi) == c->io->client_vhost;
-}
-
+/*
+ * Readable must come back by itself: waiting for writable would never end
+ * while the peer, too, waits for us to read.
+ */
 static void apply_pause(struct conn *c)
 {
-	if (!reads_on_demand(c)) {
-		lws_rx_flow_control(c->wsi, !c->paused);
-		if (!c->paused)
-			io_kick(c->io);	/* for what is read already */
-	} else if (!c->paused) {
-		lws_callback_on_writable(c->wsi);
-	}
+	lws_rx_flow_control(c->wsi, !c->paused);
+	if (!c->paused)
+		io_kick(c->io);		/* for what is read already */
 }
 
 static void conn_pause(struct channel *channel, bool paused)
@@ -144,7 +137,7 @@ static void conn_close(struct channel *channel, int code, const char *reason)
 		return;
 	}
 	c->leaving = true;
-	c->close_code = code;
+	c->close_code = code ? code : LWS_CLOSE_STATUS_NORMAL;
 	strncpy(c->close_reason, reason ? reason : "", CONN_REASON_CAP - 1);
 	timer_set(&c->io->loop, &c->timer,
 		  loop_now_us(&c->io->loop) + LEAVE_US);
@@ -188,13 +181,22 @@ static enum lws_write_protocol write_mode(const struct conn *c)
 	return LWS_WRITE_BINARY;
 }
 
+/*
+ * Debian's libwebsockets is a debug build: it closes twice what a callback
+ * wants closed, and the second time throws the goodbye away. A synchronous
+ * kill closes once, which sends the goodbye and waits for the answer.
+ */
 static int say_goodbye(struct conn *c)
 {
-	if (c->kind != CHANNEL_UPGRADE)
-		lws_close_reason(c->wsi, (enum lws_close_status)c->close_code,
-				 (uint8_t *)c->close_reason,
-				 strlen(c->close_reason));
-	return -1;
+	if (c->kind == CHANNEL_UPGRADE)
+		return -1;
+	if (c->said_goodbye)
+		return 0;
+	c->said_goodbye = true;
+	lws_close_reason(c->wsi, (enum lws_close_status)c->close_code,
+			 (uint8_t *)c->close_reason, strlen(c->close_reason));
+	lws_set_timeout(c->wsi, PENDING_TIMEOUT_USER_OK, LWS_TO_KILL_SYNC);
+	return 0;
 }
 
 static int read_more(struct conn *c)
@@ -221,15 +223,6 @@ static int write_one(struct conn *c)
 	if (c->out.first || c->leaving)
 		lws_callback_on_writable(c->wsi);
 	tell_room(c);
-	return 0;
-}
-
-static int on_writeable(struct conn *c)
-{
-	if (write_one(c) < 0)
-		return -1;
-	if (!c->paused && reads_on_demand(c))
-		return read_more(c);
 	return 0;
 }
 
@@ -281,8 +274,12 @@ static void note_peer_close(struct conn *c, const uint8_t *data, size_t len)
 {
 	size_t part = len > 2 ? len - 2 : 0;
 
-	if (c->leaving || len < 2)
+	if (c->leaving)
 		return;
+	if (len < 2) {
+		c->close_code = LWS_CLOSE_STATUS_NO_STATUS;	/* 1005 */
+		return;
+	}
 	if (part >= CONN_REASON_CAP)
 		part = CONN_REASON_CAP - 1;
 	c->close_code = data[0] << 8 | data[1];
@@ -296,8 +293,6 @@ static void on_closed(struct conn *c)
 	if (!c->error.code && !c->close_code && c->kind != CHANNEL_UPGRADE)
 		error_set(&c->error, ERR_RESET,
 			  "connection ended without a goodbye");
-	if (!c->error.code && c->close_code == 1006)
-		error_set(&c->error, ERR_RESET, "connection lost");
 	conn_end(c, NULL);
 }
 
@@ -327,7 +322,7 @@ static int on_event(struct sock *sock, struct lws *wsi,
 	case LWS_CALLBACK_SERVER_WRITEABLE:
 	case LWS_CALLBACK_CLIENT_HTTP_WRITEABLE:
 	case LWS_CALLBACK_RAW_WRITEABLE:
-		return on_writeable(c);
+		return write_one(c);
 	case LWS_CALLBACK_ESTABLISHED:
 		return conn_opened(c, wsi);
 	case LWS_CALLBACK_WS_PEER_INITIATED_CLOSE:
@@ -345,6 +340,24 @@ static int on_event(struct sock *sock, struct lws *wsi,
 	default:
 		return 0;
 	}
+}
+
+/* on_destroyed() follows for each. */
+void conn_end_all(struct io *io, struct lws_vhost *vhost)
+{
+	list_each(at, safe, &io->objects) {
+		struct io_object *object =
+			container_of(at, struct io_object, link);
+		struct conn *c = container_of(object, struct conn, object);
+
+		if (object->destroy != destroy || !c->wsi ||
+		    lws_get_vhost(c->wsi) != vhost)
+			continue;
+		error_set(&c->error, ERR_CLOSED, "the server was closed");
+		lws_set_timeout(c->wsi, PENDING_TIMEOUT_USER_OK,
+				LWS_TO_KILL_ASYNC);
+	}
+	io_kick(io);
 }
 
 static size_t or_else(size_t value, size_t standard)

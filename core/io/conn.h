@@ -42,6 +42,7 @@ struct conn {
 	bool open;
 	bool owned;			/* on_close still to come */
 	bool leaving;			/* closes once the queue is empty */
+	bool said_goodbye;
 	bool paused;
 	bool was_full;
 	struct outq out;
@@ -66,6 +67,8 @@ void conn_bind(struct conn *conn, struct lws *wsi);
 void conn_end(struct conn *conn, const struct channel_end *end);
 /* For the opener once a time-out or a failure is known; frees. */
 void conn_fail(struct conn *conn, const struct channel_end *end);
+/* All of a vhost, each with its on_close. */
+void conn_end_all(struct io *io, struct lws_vhost *vhost);
 /* Bytes for a byte channel that were read with the head. */
 int conn_receive_raw(struct conn *conn, const uint8_t *data, size_t len);
 

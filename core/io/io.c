@@ -189,6 +189,7 @@ void io_free(struct io *io)
 	if (!io)
 		return;
 	end_objects(io);
+	io_writers_free(io);
 	lws_context_destroy(io->lws);
 	io_signals_close(io);
 	io_loop_close(io);

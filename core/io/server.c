@@ -1,16 +1,18 @@
 /*
- * Listening: a vhost of libwebsockets a port. The connections it accepts
- * have no sock until their request is complete.
+ * Listening: a vhost of libwebsockets a port. The connections it adopts have
+ * no sock until their request is complete. A closed server's vhost stays
+ * until the context goes.
  */
 #include "core/io/server.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "core/io/url.h"
+#include "core/io/conn.h"
 
 int io_server_event(struct lws *wsi, enum lws_callback_reasons reason,
 		    void *in, size_t len)
@@ -42,20 +44,37 @@ void server_find_token(struct server_strings *strings, const char *cookie)
 	}
 }
 
+/* From io_free(): the context frees the vhost, and that the server. */
 static void destroy(struct io_object *object)
 {
 	struct io_server *server =
 		container_of(object, struct io_server, object);
 
 	server->service = NULL;
-	lws_vhost_destroy(server->vhost);
+	acceptor_close(&server->acceptor);
 }
 
-/* Freed with the vhost, whose last connections may still ask for it. */
 static void on_vhost_gone(struct lws_vhost *vhost, void *server)
 {
 	(void)vhost;
 	free(server);
+}
+
+/* libwebsockets closes what it cannot adopt. */
+static void on_fd(void *user, int fd)
+{
+	struct io_server *server = user;
+	lws_adoption_type type = LWS_ADOPT_SOCKET |
+		(server->tls ? LWS_ADOPT_ALLOW_SSL : 0);
+	lws_sock_file_fd_type descriptor = { .sockfd = fd };
+	int on = 1;
+
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	if (!server->raw)
+		type |= LWS_ADOPT_HTTP;
+	lws_adopt_descriptor_vhost(server->vhost, type, descriptor,
+				   server->raw ? io_protocols[0].name : NULL,
+				   NULL);
 }
 
 static int check_files(const char *cert, const char *key, struct error *error)
@@ -69,15 +88,14 @@ static int check_files(const char *cert, const char *key, struct error *error)
 			 bad ? bad : "the TLS key", strerror(errno));
 }
 
+/* With a port of its own it could not be closed: lws_vhost_destroy() of
+ * 4.1.6 never comes to an end. So we listen, and it adopts. */
 static struct lws_vhost *make_vhost(struct io_server *server,
-				    const char *host, uint16_t port,
 				    const char *cert, const char *key)
 {
 	struct lws_context_creation_info info = {
-		.options = LWS_SERVER_OPTION_FAIL_UPON_UNABLE_TO_BIND |
-			   LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT,
-		.port = port,
-		.iface = host,
+		.options = LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT,
+		.port = CONTEXT_PORT_NO_LISTEN_SERVER,
 		.protocols = io_protocols,
 		.vhost_name = server->raw ? "upgrade" : "server",
 		.alpn = "http/1.1",
@@ -89,32 +107,23 @@ static struct lws_vhost *make_vhost(struct io_server *server,
 		.user = server,
 	};
 
-	if (!strchr(host, ':'))
-		info.options |= LWS_SERVER_OPTION_DISABLE_IPV6;
-	if (server->raw) {
-		info.options |=
-			LWS_SERVER_OPTION_ADOPT_APPLY_LISTEN_ACCEPT_CONFIG;
-		info.listen_accept_role = "raw-skt";
-		info.listen_accept_protocol = io_protocols[0].name;
-	}
 	return lws_create_vhost(server->io->lws, &info);
+}
+
+static uint16_t bound_port(const struct io_server *server)
+{
+	return (uint16_t)atoi(strrchr(server->acceptor.name, ':') + 1);
 }
 
 static int serve(struct io *io, const char *bind_to, struct service *service,
 		 const char *cert, const char *key, bool raw,
 		 struct io_server **out, uint16_t *port, struct error *error)
 {
-	char host[URL_HOST_CAP];
 	struct io_server *server;
-	struct in6_addr address;
-	uint16_t wanted;
+	int err;
 
-	if (host_port_parse(bind_to, host, &wanted) < 0 ||
-	    inet_pton(strchr(host, ':') ? AF_INET6 : AF_INET, host,
-		      &address) != 1)
-		return error_set(error, ERR_MISUSE,
-				 "not an address to listen on: %.80s",
-				 bind_to);
+	if (strncmp(bind_to, "unix:", 5) == 0)
+		return error_set(error, ERR_MISUSE, "a server needs a port");
 	if (cert && check_files(cert, key, error) < 0)
 		return ERR_NOT_FOUND;
 	server = calloc(1, sizeof(*server));
@@ -123,15 +132,23 @@ static int serve(struct io *io, const char *bind_to, struct service *service,
 	server->io = io;
 	server->service = service;
 	server->raw = raw;
-	errno = 0;
-	server->vhost = make_vhost(server, host, wanted, cert, key);
-	if (!server->vhost) {
+	server->tls = cert != NULL;
+	err = acceptor_open(&server->acceptor, io, bind_to, on_fd, server,
+			    error);
+	if (err < 0) {
 		free(server);
-		return error_set(error, ERR_CONFLICT, "cannot listen on %s",
-				 bind_to);
+		return err;
+	}
+	server->vhost = make_vhost(server, cert, key);
+	if (!server->vhost) {
+		acceptor_close(&server->acceptor);
+		free(server);
+		return error_set(error, ERR_PROTOCOL,
+				 "cannot use certificate %s with key %s",
+				 cert ? cert : "", key ? key : "");
 	}
 	io_object_add(io, &server->object, destroy);
-	*port = (uint16_t)lws_get_vhost_listen_port(server->vhost);
+	*port = bound_port(server);
 	*out = server;
 	return 0;
 }
@@ -157,5 +174,6 @@ void io_server_close(struct io_server *server)
 {
 	server->service = NULL;
 	io_object_remove(&server->object);
-	lws_vhost_destroy(server->vhost);
+	acceptor_close(&server->acceptor);
+	conn_end_all(server->io, server->vhost);
 }

@@ -2,6 +2,7 @@
 #ifndef TUNNELHOST_IO_SERVER_H
 #define TUNNELHOST_IO_SERVER_H
 
+#include "core/io/acceptor.h"
 #include "core/io/internal.h"
 
 #define SERVER_BODY_CAP (1024u * 1024)
@@ -15,7 +16,9 @@ struct io_server {
 	struct io *io;
 	struct service *service;
 	struct lws_vhost *vhost;
+	struct acceptor acceptor;
 	bool raw;
+	bool tls;
 };
 
 /* Strings of a request that outlive libwebsockets' header table. */

@@ -99,6 +99,9 @@ static void cubic_grow(struct conn *conn, uint32_t acked, uint64_t now_us)
 	window = (float)c->window;
 	share = (float)acked / window;
 	window += (cubic_target(conn, now_us) - window) * share;
+	/* RFC 9438 4.3: as Reno from where the last loss was. */
+	if (c->w_est >= c->prior)
+		share *= 1.0f / CUBIC_ALPHA;
 	c->w_est += (uint32_t)(CUBIC_ALPHA * share * (float)conn->mss + 0.5f);
 	if (window < (float)c->w_est)
 		window = (float)c->w_est;

@@ -38,9 +38,11 @@ static void fill(struct conn *conn, struct ns *ns)
 	conn->send_cap = ns->config.send_cap;
 	conn->rcv_cap = ns->config.receive_start;
 	conn->mss = DEFAULT_MSS;
+	conn->reorder_steps = 1;
 	conn->rto_us = RTO_INITIAL_US;
 	conn->keepalive_us = ns->config.keepalive_us;
 	conn->rto_at = DEADLINE_NONE;
+	conn->reorder_at = DEADLINE_NONE;
 	conn->ack_at = DEADLINE_NONE;
 	conn->keepalive_at = DEADLINE_NONE;
 	conn->life_at = DEADLINE_NONE;
@@ -84,6 +86,15 @@ struct conn *ns_conn_find(struct ns *ns, const uint8_t *ip,
 	uint8_t key[KEY_LEN];
 
 	make_key(key, (uint8_t)local, ip + 8, seg->dst_port, seg->src_port);
+	return hash_get(&ns->conns, key, sizeof(key));
+}
+
+struct conn *ns_conn_at(struct ns *ns, const struct ns_held *held)
+{
+	uint8_t key[KEY_LEN];
+
+	make_key(key, held->local, held->remote, held->local_port,
+		 held->remote_port);
 	return hash_get(&ns->conns, key, sizeof(key));
 }
 
@@ -198,6 +209,7 @@ void ns_conn_time_wait(struct conn *conn, uint64_t now_us)
 
 	conn->state = TCP_TIME_WAIT;
 	conn->rto_at = DEADLINE_NONE;
+	conn->reorder_at = DEADLINE_NONE;
 	conn->keepalive_at = DEADLINE_NONE;
 	conn->life_at = now_us + ns->config.time_wait_us;
 	free_send_side(conn);

@@ -60,7 +60,7 @@ void ns_icmp_in(struct ns *ns, const uint8_t *ip, const uint8_t *payload,
 	uint64_t nonce;
 
 	cursor_bytes(&c, ECHO_HEADER_LEN - 2);
-	if (!cursor_ok(&c) || code != 0) {
+	if (!cursor_ok(&c) || (code && type >= ECHO_REQUEST)) {
 		ns->stats.drop_malformed++;
 		return;
 	}

@@ -21,7 +21,10 @@
 #include "core/base/heap.h"
 #include "core/base/list.h"
 #include "core/netstack/netstack.h"
+#include "core/netstack/ranges.h"
+#include "core/netstack/records.h"
 #include "core/netstack/ring.h"
+#include "core/netstack/seq.h"
 
 #define IPV6_HEADER_LEN 40
 #define TCP_HEADER_LEN 20
@@ -30,17 +33,17 @@
 #define HOP_LIMIT 64
 
 #define SACK_BLOCK_CAP 4
-#define RANGE_CAP 1024		/* pieces out of order, a connection */
-#define RECORD_CAP 16384	/* segments in flight, a connection */
 #define WINDOW_SHIFT 8		/* 16 MiB: over NS_RECEIVE_CAP_MAX */
 #define BURST_CAP 32		/* packets of one connection in a row */
-#define DUP_THRESHOLD 3
+#define REORDER_KEEP 16	/* RFC 8985: recoveries that it lasts */
 #define INITIAL_SEGMENTS 10
 #define DEFAULT_MSS 1220	/* RFC 9293 3.7.1, IPv6 */
 #define MIN_MSS 64
 #define RTO_MIN_US (200 * US_PER_MS)
 #define RTO_MAX_US (60 * US_PER_S)
 #define RTO_INITIAL_US (1 * US_PER_S)
+#define TLP_MIN_US (10 * US_PER_MS)
+#define TLP_ACK_DELAY_US (50 * US_PER_MS)
 #define DELAYED_ACK_US (40 * US_PER_MS)
 #define CHALLENGE_GAP_US (100 * US_PER_MS)
 #define BUFFER_IDLE_US (500 * US_PER_MS)
@@ -78,48 +81,6 @@ enum recovery {
 	RECOVERY_RTO,	/* all is lost until it is acknowledged */
 };
 
-enum record_flags {
-	RECORD_FIN = 1,
-	RECORD_SACKED = 2,
-	RECORD_LOST = 4,
-	RECORD_RETRANSMITTED = 8,	/* and not known lost again */
-	RECORD_EVER_RETRANSMITTED = 16,	/* no RTT sample: Karn */
-};
-
-struct record {
-	uint32_t seq;
-	uint16_t len;		/* with the FIN */
-	uint8_t flags;
-	uint8_t transmissions;
-	uint32_t run;		/* SACKED: that many from here on are */
-	uint64_t sent_us;	/* last transmission */
-};
-
-/* Indices count up without end; the place is index & (cap - 1). */
-struct records {
-	struct record *at;
-	uint32_t cap;
-	uint32_t head;		/* oldest unacknowledged */
-	uint32_t tail;		/* one past the newest */
-	uint32_t judged;	/* before it, unsacked means lost */
-	uint32_t sacked_after;	/* SACKED records from `judged` on */
-	uint32_t retransmit;	/* none to retransmit before it */
-	uint32_t sacked_bytes;
-	uint32_t lost_bytes;
-	uint32_t retransmitted_bytes;
-};
-
-struct range {
-	uint32_t start;
-	uint32_t end;
-};
-
-struct ranges {
-	struct range *at;
-	uint16_t len;
-	uint16_t cap;
-};
-
 struct segment {
 	uint16_t src_port;
 	uint16_t dst_port;
@@ -151,6 +112,8 @@ struct congestion {
 	uint32_t w_est;		/* CUBIC, what Reno would have */
 	float k;		/* CUBIC, seconds */
 	uint64_t epoch_us;	/* CUBIC, 0: none begun */
+	uint32_t prior;		/* window before the last reduction */
+	uint32_t prior_threshold;
 };
 
 struct conn;
@@ -191,6 +154,7 @@ struct conn {
 	bool ts_ok : 1;
 	bool scaled : 1;		/* both sent the window option */
 	bool sack_ok : 1;
+	bool held : 1;			/* a SYN that waits for ns_admit() */
 	bool syn_due : 1;
 	bool ack_due : 1;
 	bool probe_due : 1;
@@ -198,12 +162,21 @@ struct conn {
 	bool force_retransmit : 1;	/* one segment whatever the window */
 	bool writer_refused : 1;
 	bool persisting : 1;
+	bool tlp_armed : 1;		/* rto_at is a loss probe, RFC 8985 7 */
+	bool tlp_done : 1;		/* one was sent, nothing acked since */
+	bool tlp_due : 1;		/* retransmit the last segment */
+	bool tlp_again : 1;		/* a probe was a retransmission */
+	bool force_new : 1;		/* a probe of new data, over cwnd */
+	bool undo_armed : 1;		/* reduced, nothing retransmitted yet */
+	bool undo_open : 1;		/* undo_ts is that of the first */
 
 	uint8_t send_shift;
 	uint8_t sack_recent_count;
 	uint8_t probes;			/* unanswered */
 	uint8_t backoff;		/* of the RTO */
 	uint8_t burst;
+	uint8_t reorder_steps;		/* RACK: quarter round trips, 1 … 4 */
+	uint8_t reorder_keep;		/* recoveries until it is 1 again */
 	uint16_t mss;			/* payload with no options */
 	uint16_t rcv_mss;		/* the largest that came */
 	uint16_t dup_acks;		/* got, without SACK */
@@ -219,6 +192,9 @@ struct conn {
 	uint32_t snd_wl2;
 	uint32_t send_cap;
 	uint32_t recovery_point;
+	uint32_t tlp_end;
+	uint32_t undo_ts;
+	uint32_t reorder_point;		/* one step a round trip */
 
 	uint32_t irs;
 	uint32_t rcv_read;		/* first byte not consumed */
@@ -230,11 +206,13 @@ struct conn {
 	uint32_t ts_recent;
 	uint32_t last_ack_sent;
 	uint32_t sack_recent[SACK_BLOCK_CAP];	/* newest first */
+	struct range dsack;			/* RFC 2883; empty: none */
 	uint32_t epoch_read;		/* window tuning */
 	uint32_t rcv_rtt_us;
 
 	uint32_t srtt_us;
 	uint32_t rttvar_us;
+	uint32_t min_rtt_us;
 	uint32_t rto_us;
 
 	struct ring send;
@@ -251,7 +229,8 @@ struct conn {
 	uint64_t challenge_us;
 	uint64_t keepalive_us;
 	/* Deadlines. */
-	uint64_t rto_at;		/* SYN, RTO and persist */
+	uint64_t rto_at;		/* SYN, loss probe, RTO and persist */
+	uint64_t reorder_at;		/* RACK: late becomes lost */
 	uint64_t ack_at;
 	uint64_t keepalive_at;
 	uint64_t life_at;		/* orphans, TIME_WAIT */
@@ -266,6 +245,7 @@ struct ns_listener {
 	uint32_t backlog;
 	uint16_t port;
 	ns_accept *accept;
+	ns_hold *hold;			/* or NULL */
 	void *user;
 };
 
@@ -332,17 +312,6 @@ struct ns {
 	struct raw raws[NS_RAW_CAP];
 	struct ns_stats stats;
 };
-
-/* Sequence arithmetic, RFC 9293 3.4. */
-static inline bool seq_lt(uint32_t a, uint32_t b)
-{
-	return (int32_t)(a - b) < 0;
-}
-
-static inline bool seq_le(uint32_t a, uint32_t b)
-{
-	return (int32_t)(a - b) <= 0;
-}
 
 static inline uint32_t min_u32(uint32_t a, uint32_t b)
 {
@@ -447,6 +416,7 @@ size_t ns_conn_unread(const struct conn *conn);
 extern const struct stream_ops ns_stream_ops;
 
 /* listen.c */
+struct conn *ns_conn_at(struct ns *ns, const struct ns_held *held);
 struct ns_listener *ns_listener_find(struct ns *ns, uint16_t port);
 void ns_listen_in(struct ns *ns, struct ns_listener *listener,
 		  const uint8_t *ip, const struct segment *seg, int local,
@@ -464,6 +434,8 @@ void ns_ack_in(struct conn *conn, const struct segment *seg,
 	       uint64_t now_us);
 void ns_rtt_sample(struct conn *conn, uint64_t rtt_us);
 void ns_rto_fired(struct conn *conn, uint64_t now_us);
+/* Marks what is lost now and enters recovery if anything is. */
+void ns_find_loss(struct conn *conn, uint64_t now_us);
 
 /* tcp_receive.c */
 void ns_receive_in(struct conn *conn, const struct segment *seg,
@@ -472,6 +444,8 @@ void ns_receive_consumed(struct conn *conn);
 /* SACK blocks to send, newest first; how many. */
 size_t ns_receive_sack(const struct conn *conn, struct range *out,
 		       size_t cap);
+/* A segment of what was received before: the next ACK reports it. */
+void ns_receive_duplicate(struct conn *conn, const struct segment *seg);
 
 /* tcp_out.c */
 size_t ns_conn_out(struct conn *conn, uint8_t *out, uint64_t now_us);
@@ -482,42 +456,5 @@ void ns_conn_tick(struct conn *conn, uint64_t now_us);
 void ns_conn_rto_restart(struct conn *conn, uint64_t now_us);
 /* The peer's window is open again, or data went into what there was. */
 void ns_persist_end(struct conn *conn);
-
-/* records.c */
-static inline struct record *record_at(const struct records *r,
-				       uint32_t index)
-{
-	return &r->at[index & (r->cap - 1)];
-}
-void ns_records_free(struct records *r);
-/* NULL: no memory, or RECORD_CAP reached. */
-struct record *ns_record_add(struct records *r, uint32_t seq, uint16_t len,
-			     uint64_t now_us);
-/*
- * Everything before `ack` is acknowledged. *sample_us becomes the time when
- * the newest of them that was sent once left, *again_us the last time when
- * one of them was retransmitted; 0: none.
- */
-void ns_records_ack(struct records *r, uint32_t ack, uint64_t *sample_us,
-		    uint64_t *again_us);
-/* Marks what lies wholly in [start, end). */
-void ns_records_sack(struct records *r, uint32_t start, uint32_t end);
-/* Marks lost what RFC 6675 IsLost() says; whether anything was new. */
-bool ns_records_judge(struct records *r);
-bool ns_record_mark_lost(struct records *r, uint32_t index);
-void ns_records_all_lost(struct records *r);
-/* The next to retransmit, or NULL. */
-struct record *ns_records_next_lost(struct records *r);
-void ns_record_retransmitted(struct records *r, struct record *record,
-			     uint64_t now_us);
-
-/* ranges.c */
-void ns_ranges_free(struct ranges *r);
-/* Merges; 0, ERR_LIMIT or ERR_NOMEM. */
-int ns_ranges_add(struct ranges *r, uint32_t start, uint32_t end);
-/* The range that holds `seq`, or NULL. */
-const struct range *ns_ranges_find(const struct ranges *r, uint32_t seq);
-/* Takes away what begins at or before `seq`; returns the new `seq`. */
-uint32_t ns_ranges_advance(struct ranges *r, uint32_t seq);
 
 #endif

@@ -5,6 +5,7 @@
  * retransmissions.
  */
 #include <stdlib.h>
+#include <string.h>
 
 #include "core/netstack/internal.h"
 
@@ -64,6 +65,20 @@ struct ns_listener *ns_listener_find(struct ns *ns, uint16_t port)
 	return listener;
 }
 
+static void tell_held(const struct conn *conn,
+		      const struct ns_listener *listener)
+{
+	struct ns_held held = {
+		.remote_port = conn->remote_port,
+		.local_port = conn->local_port,
+		.local = conn->local,
+		.seq = conn->irs,
+	};
+
+	memcpy(held.remote, conn->remote, sizeof(held.remote));
+	listener->hold(listener->user, &held);
+}
+
 void ns_listen_in(struct ns *ns, struct ns_listener *listener,
 		  const uint8_t *ip, const struct segment *seg, int local,
 		  uint64_t now_us)
@@ -83,8 +98,37 @@ void ns_listen_in(struct ns *ns, struct ns_listener *listener,
 	conn->state = TCP_SYN_RCVD;
 	conn->started_us = now_us;
 	ns_syn_options(conn, seg, now_us);
+	conn->held = listener->hold != NULL;
+	if (conn->held) {
+		tell_held(conn, listener);
+		return;
+	}
 	conn->syn_due = true;
 	ns_ready(conn);
+}
+
+void ns_listener_set_hold(struct ns_listener *listener, ns_hold *hold)
+{
+	listener->hold = hold;
+}
+
+int ns_admit(struct ns *ns, const struct ns_held *held, bool admit,
+	     void *user)
+{
+	struct conn *conn = ns_conn_at(ns, held);
+
+	if (!conn || !conn->held || conn->irs != held->seq)
+		return ERR_NOT_FOUND;
+	conn->held = false;
+	if (!admit) {
+		ns_conn_reset(conn);
+		ns_conn_end(conn, ERR_REFUSED);
+		return 0;
+	}
+	conn->stream.user = user;
+	conn->syn_due = true;
+	ns_ready(conn);
+	return 0;
 }
 
 void ns_listen_deliver(struct conn *conn)

@@ -7,8 +7,8 @@
  * From the RFCs: 8200 (IPv6), 4443 (ICMPv6 echo), 768 (UDP), 9293 (TCP),
  * 7323 (window scale, timestamps, PAWS), 2018 and 6675 (SACK), 5681 and
  * 6582 (congestion, fast recovery), 9438 (CUBIC), 6298 (RTO), 6928 (initial
- * window), 3042 (limited transmit), 5961 (blind attacks). RACK-TLP is not
- * here yet; the record of every sent segment has what it needs.
+ * window), 3042 (limited transmit), 6937 (PRR), 8985 (RACK-TLP),
+ * 2883 (D-SACK), 3522 (Eifel), 5961 (blind attacks).
  *
  * How the owner drives it, all on one thread:
  *
@@ -45,7 +45,6 @@
 #define NS_ADDRESS_CAP 4	/* local addresses of a node */
 #define NS_MTU_MIN 1280
 #define NS_MTU_CAP 9000
-#define NS_PACKET_CAP 65575	/* 40 + the largest payload length */
 #define NS_BACKLOG_CAP 1024	/* connections not yet accepted, a listener */
 #define NS_QUEUE_CAP 1024	/* made packets (UDP, raw, echo, RST) waiting */
 #define NS_QUEUE_BYTES_CAP (1u << 20)
@@ -98,6 +97,8 @@ struct ns_stats {
 	uint64_t retransmits;
 	uint64_t fast_recoveries;
 	uint64_t timeouts;		/* RTO fired */
+	uint64_t loss_probes;
+	uint64_t undone;		/* a reduction, by Eifel */
 	uint64_t probes;		/* zero window and keepalive */
 	uint64_t challenge_acks;
 	uint64_t resets_in;
@@ -106,7 +107,7 @@ struct ns_stats {
 	uint64_t duplicates;
 	uint64_t drop_malformed;
 	uint64_t drop_checksum;
-	uint64_t drop_address;		/* not to us, or a source that is none */
+	uint64_t drop_address;		/* not to us, or from nobody */
 	uint64_t drop_fragment;
 	uint64_t drop_protocol;		/* a next header nobody takes */
 	uint64_t drop_port;		/* UDP to a closed port */
@@ -165,6 +166,25 @@ typedef void ns_accept(void *user, struct stream *stream,
  */
 int ns_listen(struct ns *ns, uint16_t port, uint32_t backlog,
 	      ns_accept *accept, void *user, struct ns_listener **out);
+
+/*
+ * A listener that must ask elsewhere before it answers: each SYN waits, and
+ * `hold` is told of it (from inside ns_in()). ns_admit() then lets the
+ * handshake go on, or refuses it as a closed port does. `user` is what the
+ * stream's `user` is when accept is called. ERR_NOT_FOUND: it has gone.
+ */
+struct ns_held {
+	uint8_t remote[NS_ADDRESS_LEN];
+	uint16_t remote_port;
+	uint16_t local_port;
+	uint8_t local;
+	uint32_t seq;
+};
+typedef void ns_hold(void *user, const struct ns_held *held);
+void ns_listener_set_hold(struct ns_listener *listener, ns_hold *hold);
+int ns_admit(struct ns *ns, const struct ns_held *held, bool admit,
+	     void *user);
+
 /* Resets what was not accepted yet; accepted streams live on. */
 void ns_listener_close(struct ns_listener *listener);
 

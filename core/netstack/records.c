@@ -1,23 +1,27 @@
 /*
- * Records of sent segments: RFC 6675's scoreboard.
+ * Records of sent segments: the scoreboard of RFC 6675 and RFC 8985.
  *
  * Costs. Acknowledging pops from the head. A SACK block finds its left edge
  * by bisection, and skips what it or an earlier block marked before by runs
  * that are joined as they are walked. `judged` and `retransmit` only move
  * forward. So every record is touched a bounded number of times, however
- * many there are and however often the peer repeats its blocks; only an RTO
- * walks over all of them.
+ * many there are and however often the peer repeats its blocks; only an RTO,
+ * and the loss of a retransmission, walk over many of them.
  *
- * A lost retransmission is not found by 6675; the RTO finds it.
+ * First transmissions are in the order of time as they are in that of
+ * sequence, so RACK, too, needs to look at `judged` alone. Retransmissions
+ * have a queue of their own.
  */
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/netstack/internal.h"
+#include "core/netstack/records.h"
+#include "core/netstack/seq.h"
 
 void ns_records_free(struct records *r)
 {
 	free(r->at);
+	free(r->again);
 	*r = (struct records){ 0 };
 }
 
@@ -70,10 +74,28 @@ static void uncount(struct records *r, const struct record *record,
 		r->retransmitted_bytes -= len;
 }
 
+/* RFC 8985 6.2 step 2. */
+static void delivered(struct records *r, const struct record *record)
+{
+	uint64_t took = r->now_us - record->sent_us;
+
+	if (record->flags & RECORD_EVER_RETRANSMITTED && took < r->min_rtt_us)
+		return;
+	if (record->sent_us < r->newest_us ||
+	    (record->sent_us == r->newest_us &&
+	     seq_lt(record->seq, r->newest_seq)))
+		return;
+	r->newest_us = record->sent_us;
+	r->newest_seq = record->seq;
+	r->rtt_us = took;
+}
+
 static void pop(struct records *r)
 {
 	struct record *record = record_at(r, r->head);
 
+	if (!(record->flags & RECORD_SACKED))
+		delivered(r, record);
 	uncount(r, record, record->len);
 	if (r->judged == r->head) {
 		if (record->flags & RECORD_SACKED)
@@ -138,6 +160,7 @@ static void mark_sacked(struct records *r, uint32_t index)
 {
 	struct record *record = record_at(r, index);
 
+	delivered(r, record);
 	uncount(r, record, record->len);
 	record->flags &= (uint8_t)~(RECORD_LOST | RECORD_RETRANSMITTED);
 	record->flags |= RECORD_SACKED;
@@ -176,22 +199,90 @@ bool ns_record_mark_lost(struct records *r, uint32_t index)
 	return true;
 }
 
-bool ns_records_judge(struct records *r)
+/* Overdue by RFC 8985 6.2 step 5; else the time when it will be. */
+static bool overdue(const struct records *r, const struct record *record,
+		    uint64_t now_us, uint64_t window_us,
+		    uint64_t *deadline_us)
+{
+	uint64_t due = record->sent_us + r->rtt_us + window_us;
+
+	if (!r->newest_us || record->sent_us > r->newest_us ||
+	    (record->sent_us == r->newest_us &&
+	     !seq_lt(record->seq, r->newest_seq)))
+		return false;
+	if (due <= now_us)
+		return true;
+	*deadline_us = deadline_min(*deadline_us, due);
+	return false;
+}
+
+/* Retransmissions that are lost in their turn; the oldest is first. */
+static bool judge_again(struct records *r, uint64_t now_us,
+			uint64_t window_us, uint64_t *deadline_us)
 {
 	bool news = false;
 
-	while (r->judged != r->tail) {
-		bool sacked = record_at(r, r->judged)->flags & RECORD_SACKED;
+	for (; r->again_head != r->again_tail; r->again_head++) {
+		struct again *again = &r->again[r->again_head &
+						(r->again_cap - 1)];
+		struct record *record = record_at(r, again->index);
 
-		if (r->sacked_after - sacked < DUP_THRESHOLD)
+		if ((int32_t)(again->index - r->head) < 0 ||
+		    !(record->flags & RECORD_RETRANSMITTED) ||
+		    record->sent_us != again->sent_us)
+			continue;
+		if (!overdue(r, record, now_us, window_us, deadline_us))
 			break;
-		if (sacked)
-			r->sacked_after--;
-		else if (ns_record_mark_lost(r, r->judged))
-			news = true;
-		r->judged++;
+		record->flags &= (uint8_t)~RECORD_RETRANSMITTED;
+		r->retransmitted_bytes -= record->len;
+		ns_record_mark_lost(r, again->index);
+		if ((int32_t)(again->index - r->retransmit) < 0)
+			r->retransmit = again->index;
+		news = true;
 	}
 	return news;
+}
+
+bool ns_records_judge(struct records *r, uint64_t now_us, uint64_t window_us,
+		      bool by_count, uint64_t *deadline_us)
+{
+	bool news;
+
+	*deadline_us = DEADLINE_NONE;
+	news = judge_again(r, now_us, window_us, deadline_us);
+	for (; r->judged != r->tail; r->judged++) {
+		struct record *record = record_at(r, r->judged);
+
+		if (record->flags & RECORD_SACKED) {
+			r->sacked_after--;
+			continue;
+		}
+		if (!(by_count && r->sacked_after >= DUP_THRESHOLD) &&
+		    !overdue(r, record, now_us, window_us, deadline_us))
+			break;
+		if (ns_record_mark_lost(r, r->judged))
+			news = true;
+	}
+	return news;
+}
+
+void ns_records_forgive(struct records *r)
+{
+	const uint8_t both = RECORD_LOST | RECORD_RETRANSMITTED;
+
+	r->judged = r->head;
+	r->sacked_after = 0;
+	for (uint32_t i = r->head; i != r->tail; i++) {
+		struct record *record = record_at(r, i);
+
+		if (record->flags & RECORD_SACKED)
+			r->sacked_after++;
+		if ((record->flags & both) != RECORD_LOST)
+			continue;
+		record->flags &= (uint8_t)~RECORD_LOST;
+		r->lost_bytes -= record->len;
+	}
+	r->retransmit = r->head;
 }
 
 void ns_records_all_lost(struct records *r)
@@ -232,13 +323,39 @@ struct record *ns_records_next_lost(struct records *r)
 	return NULL;
 }
 
+/* Without memory for the queue the RTO finds what this would have. */
+static void remember_again(struct records *r, const struct record *record,
+			   uint32_t index)
+{
+	uint32_t cap = r->again_cap ? r->again_cap * 2 : 16;
+	struct again *grown;
+
+	if (r->again_tail - r->again_head == r->again_cap) {
+		grown = cap <= RECORD_CAP ? malloc(cap * sizeof(*grown)) :
+			NULL;
+		if (!grown)
+			return;
+		for (uint32_t i = r->again_head; i != r->again_tail; i++)
+			grown[i & (cap - 1)] = r->again[i & (cap / 2 - 1)];
+		free(r->again);
+		r->again = grown;
+		r->again_cap = cap;
+	}
+	r->again[r->again_tail++ & (r->again_cap - 1)] =
+		(struct again){ index, record->sent_us };
+}
+
 void ns_record_retransmitted(struct records *r, struct record *record,
 			     uint64_t now_us)
 {
+	uint32_t place = (uint32_t)(record - r->at);
+
 	if (!(record->flags & RECORD_RETRANSMITTED))
 		r->retransmitted_bytes += record->len;
 	record->flags |= RECORD_RETRANSMITTED | RECORD_EVER_RETRANSMITTED;
 	record->sent_us = now_us;
 	if (record->transmissions < UINT8_MAX)
 		record->transmissions++;
+	remember_again(r, record,
+		       r->head + ((place - r->head) & (r->cap - 1)));
 }

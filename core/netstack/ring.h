@@ -27,7 +27,8 @@ void ns_ring_free(struct ring *ring);
  * Makes room for [start, need); what is valid lies in [start, used) and is
  * kept. 0, ERR_LIMIT or ERR_NOMEM.
  */
-int ns_ring_fit(struct ring *ring, uint32_t start, uint32_t used, uint32_t need);
+int ns_ring_fit(struct ring *ring, uint32_t start, uint32_t used,
+		uint32_t need);
 void ns_ring_write(struct ring *ring, uint32_t seq, const void *data,
 		uint32_t len);
 void ns_ring_read(const struct ring *ring, uint32_t seq, void *out,

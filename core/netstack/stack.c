@@ -197,7 +197,8 @@ static uint64_t conn_deadline(const struct conn *conn)
 	uint64_t at = deadline_min(conn->rto_at, conn->ack_at);
 
 	at = deadline_min(at, deadline_min(conn->keepalive_at, conn->life_at));
-	return deadline_min(at, conn->idle_at);
+	return deadline_min(at, deadline_min(conn->idle_at,
+					     conn->reorder_at));
 }
 
 void ns_conn_arm(struct conn *conn)
@@ -272,12 +273,14 @@ static size_t conns_out(struct ns *ns, uint8_t *out, uint64_t now_us)
 			ns_conn_arm(conn);
 		if (!len) {
 			list_remove(&conn->ready);
-		} else if (++conn->burst >= BURST_CAP) {
-			list_remove(&conn->ready);
-			ns_ready(conn);
+			continue;
 		}
-		if (len)
-			return len;
+		if (++conn->burst >= BURST_CAP) {
+			conn->burst = 0;
+			list_remove(&conn->ready);
+			list_add_tail(&ns->ready, &conn->ready);
+		}
+		return len;
 	}
 	return 0;
 }

@@ -13,6 +13,8 @@ void ns_rtt_sample(struct conn *conn, uint64_t rtt_us)
 
 	if (!rtt)
 		rtt = 1;
+	if (!conn->min_rtt_us || rtt < conn->min_rtt_us)
+		conn->min_rtt_us = rtt;
 	if (!conn->srtt_us) {
 		conn->srtt_us = rtt;
 		conn->rttvar_us = rtt / 2;
@@ -55,12 +57,70 @@ static void take_sample(struct conn *conn, const struct segment *seg,
 		ns_rtt_sample(conn, echo_us);
 }
 
+static void reduce(struct conn *conn, uint32_t flight)
+{
+	struct congestion *c = &conn->congestion;
+
+	c->prior = c->window;
+	c->prior_threshold = c->threshold;
+	c->threshold = conn->ns->congestion->reduce(conn, flight);
+	conn->undo_armed = conn->ts_ok;
+	conn->undo_open = false;
+	if (conn->reorder_keep && !--conn->reorder_keep)
+		conn->reorder_steps = 1;
+}
+
+/* RFC 8985 6.2 step 4: what was called lost had only been overtaken. */
+static void reordering_seen(struct conn *conn)
+{
+	conn->reorder_keep = REORDER_KEEP;
+	if (conn->reorder_steps == 4 ||
+	    (seq_lt(conn->snd_una, conn->reorder_point) &&
+	     seq_le(conn->reorder_point, conn->snd_nxt)))
+		return;
+	conn->reorder_steps++;
+	conn->reorder_point = conn->snd_nxt;
+}
+
+/*
+ * Eifel, RFC 3522 and 4015: the first ACK after the first retransmission
+ * echoes a time stamp from before it. The original had arrived, so nothing
+ * was lost, and the window is what it was.
+ */
+static bool spurious(struct conn *conn, const struct segment *seg)
+{
+	bool open = conn->undo_open;
+
+	conn->undo_open = false;
+	if (open)
+		return seg->has_ts && seq_lt(seg->ts_echo, conn->undo_ts);
+	/* All of it came before anything was sent again. */
+	return conn->undo_armed && seq_le(conn->recovery_point, seg->ack);
+}
+
+static bool undo(struct conn *conn, const struct segment *seg)
+{
+	struct congestion *c = &conn->congestion;
+
+	if (!spurious(conn, seg))
+		return false;
+	c->window = max_u32(c->window, c->prior);
+	c->threshold = max_u32(c->threshold, c->prior_threshold);
+	c->epoch_us = 0;
+	conn->recovery = RECOVERY_NONE;
+	conn->force_retransmit = false;
+	conn->ns->stats.undone++;
+	ns_records_forgive(&conn->records);
+	reordering_seen(conn);
+	return true;
+}
+
 static void enter_fast(struct conn *conn)
 {
 	struct congestion *c = &conn->congestion;
 	uint32_t flight = min_u32(conn_flight(conn), c->window);
 
-	c->threshold = conn->ns->congestion->reduce(conn, flight);
+	reduce(conn, flight);
 	c->flight = max_u32(flight, 1);
 	c->delivered = 0;
 	c->sent = 0;
@@ -101,9 +161,11 @@ void ns_rto_fired(struct conn *conn, uint64_t now_us)
 	conn->ns->stats.timeouts++;
 	/* RFC 5681 (4): once for each loss, not for each time-out. */
 	if (!conn->backoff)
-		c->threshold = conn->ns->congestion->reduce(conn, flight);
+		reduce(conn, flight);
 	if (!conn->started_us)
 		conn->started_us = now_us - conn->rto_us;
+	conn->tlp_due = false;
+	conn->tlp_again = false;
 	if (conn->backoff < UINT8_MAX)
 		conn->backoff++;
 	conn->rto_us = min_u32(conn->rto_us * 2, (uint32_t)RTO_MAX_US);
@@ -119,6 +181,8 @@ void ns_rto_fired(struct conn *conn, uint64_t now_us)
 
 static void sack_in(struct conn *conn, const struct segment *seg)
 {
+	if (seg->sack_count && seq_lt(seg->sack[0].start, seg->ack))
+		reordering_seen(conn);
 	for (uint8_t i = 0; i < seg->sack_count; i++) {
 		const struct range *block = &seg->sack[i];
 
@@ -199,6 +263,8 @@ static void progress(struct conn *conn, uint64_t now_us)
 	conn->backoff = 0;
 	conn->started_us = 0;
 	conn->rto_at = DEADLINE_NONE;
+	conn->tlp_done = false;
+	conn->force_new = false;
 	if (conn_flight(conn))
 		ns_conn_rto_restart(conn, now_us);
 	else if (conn->idle_at == DEADLINE_NONE)
@@ -206,6 +272,25 @@ static void progress(struct conn *conn, uint64_t now_us)
 	if (conn->orphan && conn->state != TCP_FIN_WAIT_2)
 		conn->life_at = now_us + conn->ns->config.linger_timeout_us;
 	ns_notify(conn);
+}
+
+/*
+ * RFC 8985 7.4: what a probe repaired was a loss all the same, unless the
+ * peer says that it had it before.
+ */
+static void probe_answered(struct conn *conn, const struct segment *seg)
+{
+	struct congestion *c = &conn->congestion;
+	bool duplicate = seg->sack_count &&
+			 seq_lt(seg->sack[0].start, seg->ack);
+
+	if (!conn->tlp_again || seq_lt(seg->ack, conn->tlp_end))
+		return;
+	conn->tlp_again = false;
+	if (duplicate || conn->recovery)
+		return;
+	c->threshold = conn->ns->congestion->reduce(conn, c->window);
+	c->window = min_u32(c->window, c->threshold);
 }
 
 static void advance(struct conn *conn, const struct segment *seg,
@@ -219,9 +304,12 @@ static void advance(struct conn *conn, const struct segment *seg,
 	ns_records_ack(&conn->records, seg->ack, &sent_us, &again_us);
 	conn->snd_una = seg->ack;
 	conn->writer_refused = false;
+	probe_answered(conn, seg);
 	take_sample(conn, seg, sent_us, again_us, now_us);
 	progress(conn, now_us);
-	if (conn->recovery && seq_le(conn->recovery_point, seg->ack))
+	if (conn->recovery && undo(conn, seg))
+		conn->dup_acks = 0;
+	else if (conn->recovery && seq_le(conn->recovery_point, seg->ack))
 		leave_recovery(conn);
 	else if (conn->recovery)
 		partial_ack(conn, acked);
@@ -255,19 +343,27 @@ static void update_window(struct conn *conn, const struct segment *seg,
 		ns_persist_end(conn);
 }
 
-static void find_loss(struct conn *conn, bool duplicate)
+static bool duplicates_say_lost(struct conn *conn)
 {
-	bool lost = ns_records_judge(&conn->records);
+	return !conn->recovery && conn->dup_acks >= DUP_THRESHOLD &&
+	       conn_flight(conn) &&
+	       ns_record_mark_lost(&conn->records, conn->records.head);
+}
 
-	if (!conn->sack_ok && duplicate && conn->dup_acks < UINT16_MAX)
-		conn->dup_acks++;
-	if (conn->recovery)
-		return;
-	if (!conn->sack_ok && conn->dup_acks >= DUP_THRESHOLD &&
-	    conn_flight(conn))
-		lost = ns_record_mark_lost(&conn->records,
-					   conn->records.head);
-	if (lost)
+void ns_find_loss(struct conn *conn, uint64_t now_us)
+{
+	bool lost;
+
+	conn->reorder_at = DEADLINE_NONE;
+	if (conn->sack_ok)
+		lost = ns_records_judge(&conn->records, now_us,
+					conn->min_rtt_us / 4ull *
+					conn->reorder_steps,
+					conn->reorder_steps == 1,
+					&conn->reorder_at);
+	else
+		lost = duplicates_say_lost(conn);
+	if (lost && !conn->recovery)
 		enter_fast(conn);
 }
 
@@ -283,6 +379,8 @@ void ns_ack_in(struct conn *conn, const struct segment *seg, uint64_t now_us)
 		conn->keepalive_at = now_us + conn->keepalive_us;
 	if (conn->state == TCP_TIME_WAIT)
 		return;
+	conn->records.now_us = now_us;
+	conn->records.min_rtt_us = conn->min_rtt_us;
 	if (conn->sack_ok)
 		sack_in(conn, seg);
 	if (seq_lt(conn->snd_una, seg->ack)) {
@@ -292,7 +390,9 @@ void ns_ack_in(struct conn *conn, const struct segment *seg, uint64_t now_us)
 			return;
 	}
 	update_window(conn, seg, window);
-	find_loss(conn, duplicate);
+	if (!conn->sack_ok && duplicate && conn->dup_acks < UINT16_MAX)
+		conn->dup_acks++;
+	ns_find_loss(conn, now_us);
 	if (conn->recovery == RECOVERY_FAST)
 		reduce_rate(conn, delivered + conn->snd_una +
 			    conn->records.sacked_bytes - before);

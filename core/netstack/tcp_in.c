@@ -69,11 +69,15 @@ static void syn_acked(struct conn *conn, const struct segment *seg,
 		      uint64_t now_us)
 {
 	uint64_t rtt_us = now_us - conn->sent_us;
+	uint64_t echo_us = (ts_now(conn->ns, now_us) - seg->ts_echo) *
+			   US_PER_MS;
 
 	conn->snd_una = seg->ack;
-	/* Karn: one transmission, or no sample; RFC 6298 5.7 then. */
+	/* Karn: one transmission, or its time stamp; else RFC 6298 5.7. */
 	if (!conn->backoff)
 		ns_rtt_sample(conn, rtt_us);
+	else if (conn->ts_ok && seg->has_ts && echo_us <= rtt_us + US_PER_MS)
+		ns_rtt_sample(conn, echo_us);
 	else if (conn->rto_us < 3 * US_PER_S)
 		conn->rto_us = 3 * US_PER_S;
 	conn->sent_us = 0;
@@ -164,6 +168,33 @@ static void reset_in(struct conn *conn, const struct segment *seg,
 		ns_conn_end(conn, ERR_RESET);
 }
 
+/* The peer's SYN again, or the other half of a simultaneous open. */
+static bool syn_again(struct conn *conn, const struct segment *seg)
+{
+	if (seg->flags & TCP_ACK)
+		return true;
+	conn->syn_due = true;
+	ns_ready(conn);
+	return false;
+}
+
+static void outside(struct conn *conn, const struct segment *seg,
+		    uint64_t now_us)
+{
+	/* Sent again because our ACK was lost: echo this one, or the peer
+	 * measures back to the first. */
+	if (conn->rcv_nxt - seg->seq <= conn->rcv_cap)
+		remember_ts(conn, seg, now_us);
+	if (segment_end(seg) == seg->seq || seg->flags & TCP_SYN)
+		challenge(conn, now_us);
+	else
+		ack_now(conn);
+	if (seq_le(conn->rcv_edge, seg->seq))
+		conn->ns->stats.drop_window++;
+	else if (seg->len)
+		ns_receive_duplicate(conn, seg);
+}
+
 /* Sequence and reset checks; false: done with the segment. */
 static bool acceptable(struct conn *conn, const struct segment *seg,
 		       uint64_t now_us)
@@ -180,29 +211,11 @@ static bool acceptable(struct conn *conn, const struct segment *seg,
 		return false;
 	}
 	if (conn->state == TCP_SYN_RCVD && seg->flags & TCP_SYN &&
-	    seg->seq == conn->irs && !(seg->flags & TCP_RST)) {
-		if (!(seg->flags & TCP_ACK)) {
-			conn->syn_due = true;
-			ns_ready(conn);
-			return false;
-		}
-		return true;	/* the other half of a simultaneous open */
-	}
+	    seg->seq == conn->irs && !(seg->flags & TCP_RST))
+		return !conn->held && syn_again(conn, seg);
 	if (!window_acceptable(conn, seg)) {
-		if (seg->flags & TCP_RST)
-			return false;
-		/* Sent again because our ACK was lost: echo this one, or the
-		 * peer measures back to the first. */
-		if (conn->rcv_nxt - seg->seq <= conn->rcv_cap)
-			remember_ts(conn, seg, now_us);
-		if (segment_end(seg) == seg->seq || seg->flags & TCP_SYN)
-			challenge(conn, now_us);
-		else
-			ack_now(conn);
-		if (seq_le(conn->rcv_edge, seg->seq))
-			stats->drop_window++;
-		else
-			stats->duplicates++;
+		if (!(seg->flags & TCP_RST))
+			outside(conn, seg, now_us);
 		return false;
 	}
 	if (seg->flags & TCP_RST) {
@@ -225,7 +238,9 @@ static bool syn_rcvd_in(struct conn *conn, const uint8_t *ip,
 		return false;
 	}
 	syn_acked(conn, seg, now_us);
-	conn->snd_wnd = seg->window << conn->send_shift;
+	/* RFC 7323 2.2: the window of a SYN is not scaled. */
+	conn->snd_wnd = seg->flags & TCP_SYN ? seg->window :
+		seg->window << conn->send_shift;
 	conn->snd_wl1 = seg->seq;
 	conn->snd_wl2 = seg->ack;
 	if (conn->fin_queued)

@@ -108,6 +108,8 @@ static size_t write_segment(struct conn *conn, uint8_t *out, uint32_t seq,
 	if (conn->ts_ok)
 		write_ts(&w, conn, now_us);
 	write_sack(&w, blocks, sacks);
+	if (sacks)
+		conn->dsack = (struct range){ 0 };
 	payload = write_space(&w, payload_len);
 	if (payload && payload_len)
 		ns_ring_read(&conn->send, seq, payload, payload_len);
@@ -145,20 +147,12 @@ static size_t out_syn(struct conn *conn, uint8_t *out, uint64_t now_us)
 	return seal(conn, out, w.len);
 }
 
-static size_t out_lost(struct conn *conn, uint8_t *out, uint64_t now_us)
+static size_t again(struct conn *conn, uint8_t *out, struct record *record,
+		    uint64_t now_us)
 {
-	struct record *record = ns_records_next_lost(&conn->records);
-	uint32_t pipe = conn_pipe(conn);
-	uint32_t len;
+	uint32_t len = record->len;
 	unsigned flags = 0;
 
-	if (!record)
-		return 0;
-	if (!conn->force_retransmit && pipe &&
-	    pipe + record->len > conn->congestion.window)
-		return 0;
-	conn->force_retransmit = false;
-	len = record->len;
 	if (record->flags & RECORD_FIN) {
 		flags |= TCP_FIN;
 		len--;
@@ -166,12 +160,47 @@ static size_t out_lost(struct conn *conn, uint8_t *out, uint64_t now_us)
 	if (record->seq + len == conn->snd_end)
 		flags |= TCP_PSH;
 	ns_record_retransmitted(&conn->records, record, now_us);
-	/* RFC 6298 5.1; anew for the head, whose loss only it finds. */
-	if (conn->rto_at == DEADLINE_NONE || record->seq == conn->snd_una)
-		ns_conn_rto_restart(conn, now_us);
+	if (conn->undo_armed) {
+		conn->undo_armed = false;
+		conn->undo_open = true;
+		conn->undo_ts = ts_now(conn->ns, now_us);
+	}
 	conn->congestion.sent += record->len;
 	conn->ns->stats.retransmits++;
 	return write_segment(conn, out, record->seq, flags, len, now_us);
+}
+
+/* The loss probe that is a retransmission. */
+static size_t out_last(struct conn *conn, uint8_t *out, uint64_t now_us)
+{
+	struct records *r = &conn->records;
+	struct record *record;
+
+	conn->tlp_due = false;
+	if (r->head == r->tail)
+		return 0;
+	record = record_at(r, r->tail - 1);
+	if (record->flags & (RECORD_SACKED | RECORD_LOST))
+		return 0;
+	conn->tlp_again = true;
+	return again(conn, out, record, now_us);
+}
+
+static size_t out_lost(struct conn *conn, uint8_t *out, uint64_t now_us)
+{
+	struct record *record = ns_records_next_lost(&conn->records);
+	uint32_t pipe = conn_pipe(conn);
+
+	if (!record)
+		return 0;
+	if (!conn->force_retransmit && pipe &&
+	    pipe + record->len > conn->congestion.window)
+		return 0;
+	conn->force_retransmit = false;
+	/* RFC 6298 5.1; anew for the head, whose loss only it finds. */
+	if (conn->rto_at == DEADLINE_NONE || record->seq == conn->snd_una)
+		ns_conn_rto_restart(conn, now_us);
+	return again(conn, out, record, now_us);
 }
 
 static uint32_t data_left(const struct conn *conn)
@@ -241,6 +270,18 @@ static void restart_after_idle(struct conn *conn, uint64_t now_us)
 	c->epoch_us = 0;
 }
 
+static void probe_later(struct conn *conn, uint64_t now_us)
+{
+	const struct records *r = &conn->records;
+	uint64_t rto_at = record_at(r, r->head)->sent_us + conn->rto_us;
+
+	ns_conn_rto_restart(conn, now_us);
+	if (conn->rto_at >= rto_at) {
+		conn->rto_at = rto_at;
+		conn->tlp_armed = false;
+	}
+}
+
 static size_t out_new(struct conn *conn, uint8_t *out, uint64_t now_us)
 {
 	bool fin;
@@ -253,7 +294,8 @@ static size_t out_new(struct conn *conn, uint8_t *out, uint64_t now_us)
 	if (!len && !fin)
 		return 0;
 	restart_after_idle(conn, now_us);
-	if (pipe && pipe + len > conn->congestion.window)
+	if (pipe && pipe + len > conn->congestion.window &&
+	    !conn->force_new)
 		return 0;
 	record = ns_record_add(&conn->records, seq, (uint16_t)(len + fin),
 			       now_us);
@@ -270,11 +312,15 @@ static size_t out_new(struct conn *conn, uint8_t *out, uint64_t now_us)
 		flags |= TCP_PSH;
 	conn->snd_nxt = seq + len + fin;
 	conn->force_small = false;
+	conn->force_new = false;
 	conn->sent_us = now_us;
 	conn->congestion.sent += len;
 	conn->ns->stats.bytes_out += len;
+	/* A probe counts from the last transmission, the RTO from the first. */
 	if (conn->rto_at == DEADLINE_NONE || conn->persisting)
 		ns_conn_rto_restart(conn, now_us);
+	else if (conn->tlp_armed)
+		probe_later(conn, now_us);
 	return write_segment(conn, out, seq, flags, len, now_us);
 }
 
@@ -292,7 +338,9 @@ static size_t out_data(struct conn *conn, uint8_t *out, uint64_t now_us)
 
 	if (conn->state == TCP_FIN_WAIT_2 || conn->state == TCP_TIME_WAIT)
 		return 0;
-	if (conn->records.lost_bytes)
+	if (conn->tlp_due)
+		len = out_last(conn, out, now_us);
+	if (!len && conn->records.lost_bytes)
 		len = out_lost(conn, out, now_us);
 	if (!len)
 		len = out_new(conn, out, now_us);

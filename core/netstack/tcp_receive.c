@@ -66,8 +66,11 @@ size_t ns_receive_sack(const struct conn *conn, struct range *out, size_t cap)
 {
 	size_t count = 0;
 
-	if (!conn->sack_ok || !conn->ranges.len)
+	if (!conn->sack_ok || !cap)
 		return 0;
+	/* RFC 2883: the duplicate comes first, once. */
+	if (conn->dsack.start != conn->dsack.end)
+		out[count++] = conn->dsack;
 	for (uint8_t i = 0; i < conn->sack_recent_count && count < cap; i++) {
 		const struct range *range =
 			ns_ranges_find(&conn->ranges, conn->sack_recent[i]);
@@ -76,6 +79,12 @@ size_t ns_receive_sack(const struct conn *conn, struct range *out, size_t cap)
 			out[count++] = *range;
 	}
 	return count;
+}
+
+void ns_receive_duplicate(struct conn *conn, const struct segment *seg)
+{
+	conn->ns->stats.duplicates++;
+	conn->dsack = (struct range){ seg->seq, seg->seq + seg->len };
 }
 
 static uint32_t received_end(const struct conn *conn)
@@ -222,7 +231,7 @@ void ns_receive_in(struct conn *conn, const struct segment *seg,
 		measure_rtt(conn, seg, now_us);
 		data_in(conn, seq, data, end - seq, now_us);
 	} else if (seg->len) {
-		conn->ns->stats.duplicates++;
+		ns_receive_duplicate(conn, seg);
 		ack_now(conn);
 	}
 	if (conn->fin_seen && conn->rcv_nxt == conn->fin_seq)

@@ -1,7 +1,9 @@
 /*
  * What a connection does when one of its deadlines comes.
  *
- *	rto_at		SYN or data again (RFC 6298), or a window probe
+ *	rto_at		SYN or data again (RFC 6298), a loss probe (RFC 8985
+ *			section 7) before it, or a window probe
+ *	reorder_at	what was overtaken is late enough to be lost
  *	ack_at		the delayed ACK
  *	keepalive_at	nothing heard for so long
  *	life_at		end of TIME_WAIT; an orphan that gets nowhere
@@ -11,8 +13,23 @@
 
 void ns_conn_rto_restart(struct conn *conn, uint64_t now_us)
 {
+	uint64_t pto = 2ull * conn->srtt_us;
+
 	ns_persist_end(conn);
 	conn->rto_at = now_us + conn->rto_us;
+	conn->tlp_armed = false;
+	if (conn->recovery || !conn->sack_ok || conn->tlp_done ||
+	    !conn->srtt_us || conn->records.sacked_bytes)
+		return;
+	if (pto < TLP_MIN_US)
+		pto = TLP_MIN_US;
+	/* The ACK of a single segment may be delayed. */
+	if (conn->records.tail - conn->records.head == 1)
+		pto += TLP_ACK_DELAY_US;
+	if (pto >= conn->rto_us)
+		return;
+	conn->rto_at = now_us + pto;
+	conn->tlp_armed = true;
 }
 
 void ns_persist_end(struct conn *conn)
@@ -73,6 +90,22 @@ static void persist_again(struct conn *conn, uint64_t now_us)
 	ns_ready(conn);
 }
 
+/* New data if there is any, else the last segment again. */
+static void probe_loss(struct conn *conn, uint64_t now_us)
+{
+	conn->tlp_armed = false;
+	conn->tlp_done = true;
+	conn->tlp_end = conn->snd_nxt;
+	conn->rto_at = now_us + conn->rto_us;
+	if (seq_lt(conn->snd_nxt, conn->snd_end) &&
+	    conn_flight(conn) < conn->snd_wnd)
+		conn->force_new = true;
+	else
+		conn->tlp_due = true;
+	conn->ns->stats.loss_probes++;
+	ns_ready(conn);
+}
+
 static void retransmit(struct conn *conn, uint64_t now_us)
 {
 	if (conn->started_us &&
@@ -90,6 +123,8 @@ static void rto_due(struct conn *conn, uint64_t now_us)
 		syn_again(conn, now_us);
 	else if (conn->persisting)
 		persist_again(conn, now_us);
+	else if (conn_flight(conn) && conn->tlp_armed)
+		probe_loss(conn, now_us);
 	else if (conn_flight(conn))
 		retransmit(conn, now_us);
 }
@@ -159,6 +194,10 @@ void ns_conn_tick(struct conn *conn, uint64_t now_us)
 	if (conn->ack_at <= now_us) {
 		conn->ack_at = DEADLINE_NONE;
 		conn->ack_due = true;
+		ns_ready(conn);
+	}
+	if (conn->reorder_at <= now_us) {
+		ns_find_loss(conn, now_us);
 		ns_ready(conn);
 	}
 	if (conn->idle_at <= now_us)

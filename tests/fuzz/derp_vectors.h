@@ -1,6 +1,6 @@
 /*
  * tests/fuzz/derp_vectors.h: a handshake between client a and server b of
- * shared/peer/vectors.json, so that a fuzzer gets past the seals.
+ * tests/interop/vectors.json, so that a fuzzer gets past the seals.
  */
 #ifndef TUNNELHOST_FUZZ_DERP_VECTORS_H
 #define TUNNELHOST_FUZZ_DERP_VECTORS_H

@@ -7,12 +7,14 @@
 
 /* Parties and tunnels. */
 
-struct party *coordinator_party_find(struct coordinator *c, const struct uuid *id)
+struct party *coordinator_party_find(struct coordinator *c,
+				     const struct uuid *id)
 {
 	return hash_get(&c->parties, id->bytes, sizeof(id->bytes));
 }
 
-struct party *coordinator_party_get(struct coordinator *c, const struct uuid *id)
+struct party *coordinator_party_get(struct coordinator *c,
+				    const struct uuid *id)
 {
 	struct party *party = coordinator_party_find(c, id);
 
@@ -33,7 +35,7 @@ struct party *coordinator_party_get(struct coordinator *c, const struct uuid *id
 
 void coordinator_party_put(struct coordinator *c, struct party *party)
 {
-	if (party->peer || !list_empty(&party->out) ||
+	if (party->pinned || party->peer || !list_empty(&party->out) ||
 	    !list_empty(&party->in))
 		return;
 	hash_remove(&c->parties, party->id.bytes, sizeof(party->id.bytes));
@@ -41,7 +43,7 @@ void coordinator_party_put(struct coordinator *c, struct party *party)
 }
 
 struct tunnel *coordinator_tunnel_find(const struct party *from,
-				  const struct party *to)
+				       const struct party *to)
 {
 	list_each(at, safe, &from->out) {
 		struct tunnel *tunnel = container_of(at, struct tunnel,
@@ -116,9 +118,10 @@ static void enqueue(struct coordinator_peer *peer, const struct buf *bytes)
 	peer->queued++;
 }
 
-void coordinator_tell_update(struct coordinator_peer *to, const struct uuid *about,
-			const struct shared_node *node,
-			enum coordinate_kind kind, const char *reason)
+void coordinator_tell_update(struct coordinator_peer *to,
+			     const struct uuid *about,
+			     const struct shared_node *node,
+			     enum coordinate_kind kind, const char *reason)
 {
 	struct buf bytes = { .limit = RESPONSE_CAP };
 
@@ -140,7 +143,7 @@ void coordinator_tell_error(struct coordinator_peer *to, const char *text)
 }
 
 void coordinator_tell_node(struct tunnel *tunnel, enum side side,
-		      const char *reason)
+			   const char *reason)
 {
 	struct party *to = tunnel->ends[side];
 	struct party *about = tunnel->ends[!side];
@@ -150,18 +153,20 @@ void coordinator_tell_node(struct tunnel *tunnel, enum side side,
 		return;
 	forget(tunnel, side);
 	tunnel->told[side] = shared_node_hold(node);
-	coordinator_tell_update(to->peer, &about->id, node, COORDINATE_NODE, reason);
+	coordinator_tell_update(to->peer, &about->id, node, COORDINATE_NODE,
+				reason);
 }
 
 void coordinator_tell_gone(struct tunnel *tunnel, enum side side,
-		      enum coordinate_kind kind, const char *reason)
+			   enum coordinate_kind kind, const char *reason)
 {
 	struct party *to = tunnel->ends[side];
 
 	if (!to->peer || !tunnel->told[side])
 		return;
 	forget(tunnel, side);
-	coordinator_tell_update(to->peer, &tunnel->ends[!side]->id, NULL, kind, reason);
+	coordinator_tell_update(to->peer, &tunnel->ends[!side]->id, NULL, kind,
+				reason);
 }
 
 /* Peers. */
@@ -191,6 +196,7 @@ void coordinator_remove(struct coordinator_peer *peer,
 	if (!party)
 		return;
 	detach(peer);
+	party->pinned = true;	/* a tunnel to itself must not end it here */
 	list_each(at, safe, &party->in) {
 		struct tunnel *tunnel = container_of(at, struct tunnel,
 						     in_link);
@@ -205,6 +211,7 @@ void coordinator_remove(struct coordinator_peer *peer,
 		coordinator_tell_gone(tunnel, SIDE_DESTINATION, kind, reason);
 		coordinator_tunnel_free(c, tunnel);
 	}
+	party->pinned = false;
 	coordinator_party_put(c, party);
 }
 
@@ -250,7 +257,8 @@ static void deliver_one(struct coordinator_peer *peer)
 static void work_on(struct coordinator_peer *peer)
 {
 	if (peer->failed) {
-		coordinator_remove(peer, COORDINATE_DISCONNECTED, "failed update");
+		coordinator_remove(peer, COORDINATE_DISCONNECTED,
+				   "failed update");
 		drop_queue(peer);
 	}
 	if (!list_empty(&peer->queue))
@@ -325,10 +333,10 @@ static void tell_all_tunnels(struct party *party)
 {
 	list_each(at, safe, &party->out)
 		coordinator_tell_node(container_of(at, struct tunnel, out_link),
-			  SIDE_SOURCE, "init");
+				      SIDE_SOURCE, "init");
 	list_each(at, safe, &party->in)
 		coordinator_tell_node(container_of(at, struct tunnel, in_link),
-			  SIDE_DESTINATION, "init");
+				      SIDE_DESTINATION, "init");
 }
 
 /* The same id again: the old socket is hung up on, its tunnels stay. */

@@ -10,8 +10,8 @@
  * kept in the tunnel.
  *
  * Nothing is delivered while the structures are being changed: responses go
- * into the peer's queue, and coordinator_settle() empties them at the end of the
- * outermost call.
+ * into the peer's queue, and coordinator_settle() empties the queues at the
+ * end of the outermost call.
  */
 #ifndef TUNNELHOST_COORDINATE_COORDINATOR_PARTS_H
 #define TUNNELHOST_COORDINATE_COORDINATOR_PARTS_H
@@ -32,6 +32,7 @@ struct party {
 	struct coordinator_peer *peer;	/* NULL: not connected */
 	struct list out;		/* tunnels from here */
 	struct list in;			/* tunnels to here */
+	bool pinned;			/* being walked: not to be freed */
 };
 
 struct tunnel {

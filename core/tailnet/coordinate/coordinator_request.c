@@ -70,10 +70,10 @@ static int update_node(struct coordinator_peer *peer, const struct buf *bytes)
 	peer->node = node;
 	list_each(at, safe, &peer->party->out)
 		coordinator_tell_node(container_of(at, struct tunnel, out_link),
-			  SIDE_DESTINATION, "node update");
+				      SIDE_DESTINATION, "node update");
 	list_each(at, safe, &peer->party->in)
 		coordinator_tell_node(container_of(at, struct tunnel, in_link),
-			  SIDE_SOURCE, "node update");
+				      SIDE_SOURCE, "node update");
 	return 0;
 }
 
@@ -148,9 +148,9 @@ static int handle_remove(struct coordinator_peer *peer,
 	if (!tunnel)
 		return 0;
 	coordinator_tell_gone(tunnel, SIDE_SOURCE, COORDINATE_DISCONNECTED,
-		  "remove tunnel");
+			      "remove tunnel");
 	coordinator_tell_gone(tunnel, SIDE_DESTINATION, COORDINATE_DISCONNECTED,
-		  "remove tunnel");
+			      "remove tunnel");
 	coordinator_tunnel_free(c, tunnel);
 	peer->tunnels--;
 	return 0;
@@ -172,14 +172,15 @@ static void handle_ready(struct coordinator_peer *peer, const struct uuid *id)
 		return;
 	}
 	if (to->peer && !c->mute_ready)
-		coordinator_tell_update(to->peer, &peer->party->id, NULL, COORDINATE_READY,
-			    "");
+		coordinator_tell_update(to->peer, &peer->party->id, NULL,
+					COORDINATE_READY, "");
 }
 
 static void handle_disconnect(struct coordinator_peer *peer)
 {
 	peer->coordinator->stats.disconnect++;
-	coordinator_remove(peer, COORDINATE_DISCONNECTED, "graceful disconnect");
+	coordinator_remove(peer, COORDINATE_DISCONNECTED,
+			   "graceful disconnect");
 }
 
 static int handle(struct coordinator_peer *peer,

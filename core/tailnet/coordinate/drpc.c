@@ -205,7 +205,7 @@ int drpc_append(struct buf *out, enum drpc_kind kind, uint64_t stream,
 		len -= part;
 		err = append_frame(out, len ? control : control | BIT_DONE,
 				   stream, message, at, part);
-		at += at ? part : 0;
+		at = at ? at + part : NULL;
 	} while (len && err == 0);
 	if (err < 0)
 		out->len = before;

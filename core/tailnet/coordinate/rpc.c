@@ -219,10 +219,9 @@ int rpc_error(struct rpc *rpc, uint64_t code, const char *text)
 {
 	uint8_t body[8 + ERROR_MESSAGE_CAP];
 	struct writer w = writer_of(body, sizeof(body));
-	size_t len = strlen(text);
 
 	write_u64(&w, code);
-	write_bytes(&w, text, len < ERROR_MESSAGE_CAP ? len : ERROR_MESSAGE_CAP);
+	write_bytes(&w, text, strnlen(text, ERROR_MESSAGE_CAP));
 	return send_packet(rpc, DRPC_ERROR, body, w.len);
 }
 

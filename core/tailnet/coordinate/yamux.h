@@ -22,7 +22,7 @@
 
 #define YAMUX_HEADER_LEN 12
 #define YAMUX_WINDOW (256u * 1024u)
-#define YAMUX_STREAM_CAP 64		/* streams of a session, dying ones too */
+#define YAMUX_STREAM_CAP 64	/* streams of a session, dying ones too */
 #define YAMUX_SEND_CAP (6u << 20)	/* unsent bytes of one stream */
 #define YAMUX_OUTPUT_CAP (512u * 1024u)	/* encoded bytes nobody has taken */
 #define YAMUX_DATA_CAP (64u * 1024u)	/* body of one data frame we send */

@@ -12,6 +12,11 @@
 
 int wg_crypto_init(void)
 {
+	/* Of the process, as the libraries' own state is. */
+	static bool tested;
+
+	if (tested)
+		return 0;
 	if (sodium_init() < 0)
 		return ERR_INTERNAL;
 	if (!gcry_control(GCRYCTL_INITIALIZATION_FINISHED_P)) {
@@ -24,6 +29,7 @@ int wg_crypto_init(void)
 	    gcry_md_test_algo(GCRY_MD_BLAKE2S_128) ||
 	    gcry_cipher_test_algo(GCRY_CIPHER_CHACHA20))
 		return ERR_INTERNAL;
+	tested = true;
 	return 0;
 }
 

@@ -95,6 +95,9 @@ void wg_tick(struct wg *wg, uint64_t now_us)
 
 void wg_peer_tell(struct wg_peer *peer, enum wg_event_kind kind)
 {
+	/* A failure before it is no longer true, and would come after it. */
+	if (kind == WG_EVENT_SESSION_UP)
+		peer->events = 0;
 	peer->events |= 1u << kind;
 	if (!list_linked(&peer->event_link))
 		list_add_tail(&peer->wg->events, &peer->event_link);

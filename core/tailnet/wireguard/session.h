@@ -5,9 +5,9 @@
  * answered and that becomes current when the first packet under it proves
  * that the initiator has it (key confirmation). `previous` opens what was in
  * flight when the keys changed. `crossed` opens what a peer seals whose
- * initiation crossed ours: each end then seals with its own. Each has one of our 32-bit indices, by which
- * packets find it; so has a handshake that awaits its response. Freeing a
- * session wipes it. Internal to the room.
+ * initiation crossed ours: each end then seals with its own. Each session has
+ * one of our 32-bit indices, by which packets find it; so has a handshake
+ * that awaits its response. Freeing a session wipes it. Internal to the room.
  */
 #ifndef TUNNELHOST_TAILNET_WIREGUARD_SESSION_H
 #define TUNNELHOST_TAILNET_WIREGUARD_SESSION_H

@@ -40,7 +40,7 @@
 #define WG_MTU 1280
 #define WG_SOURCES_CAP 4	/* inner addresses a peer may send from */
 #define WG_COOKIE_REPLIES_CAP 32	/* unpulled; more are dropped */
-#define WG_NEVER UINT64_MAX	/* a time that has not been */
+#define WG_NEVER UINT64_MAX	/* the time of what has not been */
 
 struct wg;
 struct wg_peer;
@@ -86,7 +86,7 @@ int wg_peer_set_sources(struct wg_peer *peer, const uint8_t (*sources)[16],
 			size_t source_count);
 void *wg_peer_user(const struct wg_peer *peer);
 const struct key32 *wg_peer_key(const struct wg_peer *peer);
-/* 0 is off. Going from off to on sends one at once, by a handshake if need be. */
+/* 0 is off. From off to on sends one at once, by a handshake if need be. */
 void wg_peer_set_keepalive(struct wg_peer *peer, unsigned interval_s,
 			   uint64_t now_us);
 /*
@@ -177,8 +177,9 @@ struct wg_out_message {
 
 /*
  * The next message to send, written to `out`. 0, ERR_AGAIN (nothing),
- * ERR_TOO_LARGE (cap is less than WG_MESSAGE_CAP) or ERR_NOMEM. What the
- * owner cannot send it drops: timers bring the next.
+ * ERR_TOO_LARGE (cap is less than WG_MESSAGE_CAP) or ERR_NOMEM (one message
+ * is lost, there may be others). What the owner cannot send it drops: timers
+ * bring the next.
  */
 int wg_out(struct wg *wg, uint64_t now_us, uint8_t *out, size_t cap,
 	   struct wg_out_message *message);
@@ -205,7 +206,10 @@ struct wg_event {
 	struct wg_peer *peer;
 };
 
-/* The next event; each kind is there at most once a peer. False: none. */
+/*
+ * The next event; each kind is there at most once a peer, and SESSION_UP
+ * takes back what was not yet told. False: none.
+ */
 bool wg_event(struct wg *wg, struct wg_event *out);
 
 /* May be earlier than needed, never later. DEADLINE_NONE. */

@@ -321,6 +321,23 @@ static void test_authorization(void **state)
 		     "ready_for_handshake\n");
 }
 
+/* Found by the fuzzer: the party was freed while its tunnels were walked. */
+static void test_a_tunnel_to_oneself(void **state)
+{
+	struct listener self;
+	struct world w;
+
+	(void)state;
+	world_init(&w);
+	memset(&self, 0, sizeof(self));
+	self.id.bytes[15] = 1;
+	assert_int_equal(coordinator_join(w.coordinator, &self.id, false, NULL,
+					  &events, &self, 0, &self.peer), 0);
+	assert_int_equal(add_tunnel(&self, &self), 0);
+	coordinator_leave(self.peer, 0);
+	world_clear(&w);
+}
+
 static void test_rubbish_is_hung_up_on(void **state)
 {
 	struct world w;
@@ -381,6 +398,7 @@ int main(void)
 		cmocka_unit_test(test_same_id_replaces),
 		cmocka_unit_test(test_remove_tunnel),
 		cmocka_unit_test(test_authorization),
+		cmocka_unit_test(test_a_tunnel_to_oneself),
 		cmocka_unit_test(test_rubbish_is_hung_up_on),
 		cmocka_unit_test(test_a_peer_that_cannot_take_it),
 		cmocka_unit_test(test_leaving_from_inside_a_delivery),

@@ -1,5 +1,5 @@
 /*
- * Bytes from the real Go libraries: /work/shared/peer/vectors.json (made by
+ * Bytes from the real Go libraries: tests/interop/vectors.json (made by
  * `peer vectors`), the parts that concern the coordinate socket.
  */
 #ifndef TUNNELHOST_TESTS_COORDINATE_VECTORS_H

@@ -3,7 +3,7 @@
  *
  * Each node is a derp_client, its connection at the relay, and a bounded
  * pipe each way. Bytes cross in chunks drawn from a seed, or of a fixed
- * size. Also: the vectors of the real libraries (shared/peer/vectors.json).
+ * size. Also: the vectors of the real libraries (tests/interop/vectors.json).
  */
 #ifndef TUNNELHOST_TESTS_DERP_WIRE_H
 #define TUNNELHOST_TESTS_DERP_WIRE_H

@@ -1,6 +1,6 @@
 /*
  * tests/unit/disco/disco_vectors.h: messages of the real library, from a to
- * b, made by shared/peer/vectors.go.
+ * b, made by tests/interop/vectors.go.
  */
 #ifndef TUNNELHOST_TESTS_DISCO_VECTORS_H
 #define TUNNELHOST_TESTS_DISCO_VECTORS_H

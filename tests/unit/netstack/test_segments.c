@@ -134,6 +134,246 @@ static void test_fast_retransmit(void **state)
 	script_clear(&s);
 }
 
+/* The tail is lost: a probe finds out after two round trips, not the RTO. */
+static void test_loss_probe(void **state)
+{
+	struct script s;
+	struct ns_stats stats;
+	const uint32_t at2 = 1 + FULL;
+	const uint32_t at3 = 1 + 2 * FULL;
+
+	(void)state;
+	script_init(&s, true, true, NULL);
+	script_write(&s, 3 * FULL);
+	for (uint32_t i = 0; i < 3; i++)
+		script_expect(&s, 1 + i * FULL, FULL, TCP_ACK);
+	script_wait(&s, 10 * US_PER_MS);
+	script_put(&s, &(struct put){ .seq = 1, .ack = at2 });
+	script_wait(&s, 20 * US_PER_MS - 1);
+	script_none(&s);
+	script_wait(&s, 1);
+	script_expect(&s, at3, FULL, TCP_ACK);
+	script_none(&s);
+	script_wait(&s, 10 * US_PER_MS);
+	/* Overtaken by 30 ms: the second is lost, too. */
+	script_put(&s, &(struct put){ .seq = 1, .ack = at2,
+		.sack = { { at3, at3 + FULL } } });
+	script_expect(&s, at2, FULL, TCP_ACK);
+	script_none(&s);
+	script_put(&s, &(struct put){ .seq = 1, .ack = at3 + FULL });
+	ns_get_stats(s.ns, &stats);
+	assert_int_equal(stats.loss_probes, 1);
+	assert_int_equal(stats.timeouts, 0);
+	assert_int_equal(stats.fast_recoveries, 1);
+	script_clear(&s);
+}
+
+/* RFC 8985 7.4: a repair by the probe alone is a loss; a D-SACK says no. */
+static void probe_repairs(bool duplicate, uint32_t *before, uint32_t *after)
+{
+	struct script s;
+	struct put answer = { .seq = 1, .ack = 1 + 2 * FULL };
+
+	script_init(&s, true, true, NULL);
+	script_write(&s, 2 * FULL);
+	script_expect(&s, 1, FULL, TCP_ACK);
+	script_expect(&s, 1 + FULL, FULL, TCP_ACK);
+	script_wait(&s, 20 * US_PER_MS);
+	script_expect(&s, 1 + FULL, FULL, TCP_ACK);
+	*before = conn_of(&s)->congestion.window;
+	if (duplicate)
+		answer.sack[0] = (struct range){ 1 + FULL, 1 + 2 * FULL };
+	script_wait(&s, 10 * US_PER_MS);
+	script_put(&s, &answer);
+	*after = conn_of(&s)->congestion.window;
+	script_clear(&s);
+}
+
+static void test_probe_repairs(void **state)
+{
+	uint32_t before;
+	uint32_t after;
+
+	(void)state;
+	probe_repairs(false, &before, &after);
+	assert_int_equal(after, before * 7 / 10);
+	probe_repairs(true, &before, &after);
+	assert_true(after >= before);
+}
+
+/* Late by less than a quarter of the round trip is not lost. */
+static void test_reordering(void **state)
+{
+	struct script s;
+	const uint32_t at2 = 1 + FULL;
+
+	(void)state;
+	script_init(&s, true, true, NULL);
+	script_write(&s, 2 * FULL);
+	script_expect(&s, 1, FULL, TCP_ACK);
+	script_expect(&s, at2, FULL, TCP_ACK);
+	script_wait(&s, 10 * US_PER_MS);
+	script_put(&s, &(struct put){ .seq = 1, .ack = 1,
+		.sack = { { at2, at2 + FULL } } });
+	script_none(&s);
+	script_wait(&s, 2499);
+	script_none(&s);
+	script_wait(&s, 1);
+	script_expect(&s, 1, FULL, TCP_ACK);
+	assert_int_equal(conn_of(&s)->recovery, RECOVERY_FAST);
+	script_clear(&s);
+}
+
+/* The retransmission is lost in its turn. */
+static void test_lost_again(void **state)
+{
+	struct script s;
+	struct ns_stats stats;
+	const uint32_t end = 1 + 10 * FULL;
+
+	(void)state;
+	script_init(&s, true, true, NULL);
+	script_write(&s, 14 * FULL);
+	for (uint32_t i = 0; i < 10; i++)
+		script_expect(&s, 1 + i * FULL, FULL, TCP_ACK);
+	script_wait(&s, 10 * US_PER_MS);
+	script_put(&s, &(struct put){ .seq = 1, .ack = 1,
+		.sack = { { 1 + FULL, 1 + 4 * FULL } } });
+	script_expect(&s, 1, FULL, TCP_ACK);
+	script_wait(&s, 5 * US_PER_MS);
+	script_put(&s, &(struct put){ .seq = 1, .ack = 1,
+		.sack = { { 1 + FULL, end } } });
+	script_expect(&s, end, FULL, TCP_ACK);
+	while (script_get(&s, &(struct segment){ 0 }))
+		;
+	script_wait(&s, 10 * US_PER_MS);
+	/* What was sent after it arrives, it does not. */
+	script_put(&s, &(struct put){ .seq = 1, .ack = 1,
+		.sack = { { 1 + FULL, end + FULL } } });
+	script_expect(&s, 1, FULL, TCP_ACK);
+	script_put(&s, &(struct put){ .seq = 1,
+		.ack = conn_of(&s)->snd_nxt - s.iss });
+	ns_get_stats(s.ns, &stats);
+	assert_int_equal(stats.timeouts, 0);
+	assert_int_equal(conn_of(&s)->recovery, RECOVERY_NONE);
+	script_clear(&s);
+}
+
+/* RFC 3522: an echo from before the retransmission: nothing was lost. */
+static void test_undo(void **state)
+{
+	struct script s;
+	struct ns_stats stats;
+	uint32_t before;
+	uint32_t echo;
+
+	(void)state;
+	script_init(&s, true, true, NULL);
+	script_write(&s, 5 * FULL);
+	for (uint32_t i = 0; i < 5; i++)
+		script_expect(&s, 1 + i * FULL, FULL, TCP_ACK);
+	echo = s.ts_seen;
+	before = conn_of(&s)->congestion.window;
+	script_wait(&s, 10 * US_PER_MS);
+	script_put(&s, &(struct put){ .seq = 1, .ack = 1,
+		.sack = { { 1 + FULL, 1 + 4 * FULL } } });
+	script_expect(&s, 1, FULL, TCP_ACK);
+	assert_true(conn_of(&s)->congestion.threshold <= before);
+	script_wait(&s, US_PER_MS);
+	script_put(&s, &(struct put){ .seq = 1, .ack = 1 + 5 * FULL,
+				      .ts_echo = echo });
+	assert_int_equal(conn_of(&s)->recovery, RECOVERY_NONE);
+	assert_true(conn_of(&s)->congestion.window >= before);
+	assert_int_equal(conn_of(&s)->reorder_steps, 2);
+	/* The same for a time-out that came too soon. */
+	before = conn_of(&s)->congestion.window;
+	conn_of(&s)->tlp_done = true;
+	script_write(&s, 2 * FULL);
+	script_expect(&s, 1 + 5 * FULL, FULL, TCP_ACK);
+	script_expect(&s, 1 + 6 * FULL, FULL, TCP_ACK);
+	echo = s.ts_seen;
+	script_wait(&s, 200 * US_PER_MS);
+	script_expect(&s, 1 + 5 * FULL, FULL, TCP_ACK);
+	script_none(&s);
+	assert_int_equal(conn_of(&s)->congestion.window, 1220);
+	script_put(&s, &(struct put){ .seq = 1, .ack = 1 + 6 * FULL,
+				      .ts_echo = echo });
+	script_none(&s);
+	assert_true(conn_of(&s)->congestion.window >= before);
+	script_put(&s, &(struct put){ .seq = 1, .ack = 1 + 7 * FULL,
+				      .ts_echo = echo });
+	ns_get_stats(s.ns, &stats);
+	assert_int_equal(stats.undone, 2);
+	assert_int_equal(stats.retransmits, 2);
+	/* And when the path had no room for a retransmission. */
+	script_write(&s, 2 * FULL);
+	script_expect(&s, 1 + 7 * FULL, FULL, TCP_ACK);
+	script_expect(&s, 1 + 8 * FULL, FULL, TCP_ACK);
+	before = conn_of(&s)->congestion.window;
+	script_wait(&s, 30 * US_PER_MS);
+	script_put(&s, &(struct put){ .seq = 1, .ack = 1 + 7 * FULL,
+		.sack = { { 1 + 8 * FULL, 1 + 9 * FULL } } });
+	script_wait(&s, 10 * US_PER_MS);
+	assert_int_equal(conn_of(&s)->recovery, RECOVERY_FAST);
+	script_put(&s, &(struct put){ .seq = 1, .ack = 1 + 9 * FULL });
+	assert_int_equal(conn_of(&s)->recovery, RECOVERY_NONE);
+	assert_true(conn_of(&s)->congestion.window >= before);
+	script_clear(&s);
+}
+
+/* RFC 9293 figure 7: both SYNs cross. */
+static void test_simultaneous_open(void **state)
+{
+	struct script s = { .now_us = US_PER_S, .irs = PEER_ISS };
+	const uint8_t address[1][NS_ADDRESS_LEN] = { { 0xfd, [15] = 1 } };
+	const uint8_t peer[NS_ADDRESS_LEN] = { 0xfd, [15] = 2 };
+	struct ns_config config = {
+		.addresses = address, .address_count = 1, .rng = &s.rng,
+	};
+	struct segment seg;
+
+	(void)state;
+	rng_seeded(&s.rng, 3);
+	assert_int_equal(ns_new(&config, &s.ns), 0);
+	assert_int_equal(ns_connect(s.ns, peer, 80, s.now_us, &s.stream), 0);
+	assert_true(script_get(&s, &seg));
+	s.iss = seg.seq;
+	s.port = seg.src_port;
+	script_put(&s, &(struct put){ .flags = TCP_SYN, .bare = true });
+	script_expect(&s, 0, 0, TCP_SYN | TCP_ACK);
+	assert_int_equal(ns_stream_state(s.stream), ERR_AGAIN);
+	script_put(&s, &(struct put){ .flags = TCP_SYN, .ack = 1 });
+	script_expect(&s, 1, 0, TCP_ACK);
+	assert_int_equal(ns_stream_state(s.stream), 0);
+	assert_int_equal(conn_of(&s)->snd_wnd, 1000);
+	script_write(&s, 3);
+	script_expect(&s, 1, 3, TCP_ACK);
+	script_clear(&s);
+}
+
+/* RFC 2883: what came twice is named first, once. */
+static void test_duplicate_reported(void **state)
+{
+	struct script s;
+	struct segment seg;
+	struct put put = { .seq = 1, .ack = 1, .data = "abc", .len = 3 };
+
+	(void)state;
+	script_init(&s, true, true, NULL);
+	script_put(&s, &put);
+	script_put(&s, &put);
+	assert_true(script_get(&s, &seg));
+	assert_int_equal(seg.ack, 4);
+	assert_int_equal(seg.sack_count, 1);
+	assert_int_equal(seg.sack[0].start, 1);
+	assert_int_equal(seg.sack[0].end, 4);
+	script_none(&s);
+	script_put(&s, &(struct put){ .seq = 4, .ack = 1, .flags = TCP_FIN });
+	assert_true(script_get(&s, &seg));
+	assert_int_equal(seg.sack_count, 0);
+	script_clear(&s);
+}
+
 /* RFC 6582, and RFC 3042 for the first two duplicates. */
 static void test_without_sack(void **state)
 {
@@ -200,6 +440,7 @@ static void test_rto(void **state)
 	assert_int_equal(conn->srtt_us, 10000 - 1250 + 62500);
 	assert_int_equal(conn->rto_us, 71250 + 4 * 126250);
 	conn->rto_us = 200000;
+	conn->tlp_done = true;	/* not what is looked at here */
 	script_write(&s, 10);
 	script_expect(&s, 1, 10, TCP_ACK);
 	for (int i = 0; i < 4; i++, wait *= 2) {
@@ -517,6 +758,8 @@ static void test_close_lingers(void **state)
 	s.stream = NULL;
 	script_expect(&s, 1, FULL, TCP_ACK);
 	script_expect(&s, 1 + FULL, 2000 - FULL, TCP_FIN | TCP_ACK);
+	script_wait(&s, 20 * US_PER_MS);
+	script_expect(&s, 1 + FULL, 2000 - FULL, TCP_FIN | TCP_ACK);
 	script_wait(&s, 200 * US_PER_MS);
 	script_expect(&s, 1, FULL, TCP_ACK);
 	script_put(&s, &(struct put){ .seq = 7, .ack = 2002 });
@@ -617,6 +860,13 @@ int main(void)
 		cmocka_unit_test(test_delayed_ack),
 		cmocka_unit_test(test_sack_sent),
 		cmocka_unit_test(test_fast_retransmit),
+		cmocka_unit_test(test_loss_probe),
+		cmocka_unit_test(test_probe_repairs),
+		cmocka_unit_test(test_reordering),
+		cmocka_unit_test(test_lost_again),
+		cmocka_unit_test(test_duplicate_reported),
+		cmocka_unit_test(test_undo),
+		cmocka_unit_test(test_simultaneous_open),
 		cmocka_unit_test(test_without_sack),
 		cmocka_unit_test(test_duplicates_without_sack),
 		cmocka_unit_test(test_rto),

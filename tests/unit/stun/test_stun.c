@@ -10,7 +10,7 @@
 #include "core/base/id.h"
 #include "core/tailnet/stun/stun.h"
 
-/* shared/peer/vectors.json; transaction "stun-txid-12" */
+/* tests/interop/vectors.json; transaction "stun-txid-12" */
 #define REQUEST \
 	"000100142112a4427374756e2d747869642d3132" \
 	"802200087461696c6e6f646580280004fa91ac72"

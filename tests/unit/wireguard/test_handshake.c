@@ -127,6 +127,8 @@ static void crossing_rekeys_lose_nothing(void **state)
 	for (int i = 0; i < 2; i++) {
 		assert_int_equal(world->ends[i].rx, sent);
 		assert_true(world->ends[i].events[WG_EVENT_SESSION_UP] >= 5);
+		/* And the second session is not kept for ever. */
+		assert_null(world->ends[i].peer->crossed);
 	}
 	world_free(world);
 }

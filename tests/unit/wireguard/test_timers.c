@@ -291,6 +291,41 @@ static void a_persistent_keepalive_holds_the_session(void **state)
 	world_free(world);
 }
 
+/* A series of 90 s, 25 s after its last initiation the next, and so on. */
+static void a_persistent_keepalive_never_rests(void **state)
+{
+	struct world *world = world_new(74, 0);
+	struct world_end *end = &world->ends[0];
+
+	(void)state;
+	world->lossy = lose_all;
+	wg_peer_set_keepalive(end->peer, 25, world->now_us);
+	world_run(world, 600 * US_PER_S);
+	assert_in_range(end->events[WG_EVENT_HANDSHAKE_FAILED], 5, 6);
+	world->lossy = NULL;
+	world_run(world, 60 * US_PER_S);
+	assert_int_equal(end->events[WG_EVENT_SESSION_UP], 1);
+	world_free(world);
+}
+
+static void a_session_takes_back_an_untold_failure(void **state)
+{
+	struct world *world = world_new(75, 0);
+	struct world_end *end = &world->ends[0];
+	struct wg_event event;
+
+	(void)state;
+	wg_peer_tell(end->peer, WG_EVENT_HANDSHAKE_FAILED);
+	wg_peer_tell(end->peer, WG_EVENT_SESSION_UP);
+	wg_peer_tell(end->peer, WG_EVENT_KEYS_WIPED);
+	assert_true(wg_event(end->wg, &event));
+	assert_int_equal(event.kind, WG_EVENT_SESSION_UP);
+	assert_true(wg_event(end->wg, &event));
+	assert_int_equal(event.kind, WG_EVENT_KEYS_WIPED);
+	assert_false(wg_event(end->wg, &event));
+	world_free(world);
+}
+
 /* The owner may be late: everything due fires once, and time goes on. */
 static void a_late_tick_catches_up(void **state)
 {
@@ -324,6 +359,8 @@ int main(void)
 		cmocka_unit_test(a_passive_keepalive_answers_data),
 		cmocka_unit_test(silence_after_data_brings_a_handshake),
 		cmocka_unit_test(a_persistent_keepalive_holds_the_session),
+		cmocka_unit_test(a_persistent_keepalive_never_rests),
+		cmocka_unit_test(a_session_takes_back_an_untold_failure),
 		cmocka_unit_test(a_late_tick_catches_up),
 	};
 
