@@ -30,8 +30,10 @@
 struct node;
 struct node_peer;
 
-/* Come from the loop. Any may be NULL. May call anything but node_free, which
- * the callbacks of the node's streams, sockets and pings may not call either. */
+/*
+ * Come from the loop. Any may be NULL. May call anything but node_free, which
+ * callbacks of the node's streams, sockets and pings may not call either.
+ */
 struct node_events {
 	/* A WireGuard session with the peer came up. */
 	void (*on_session)(void *user, const struct uuid *peer);

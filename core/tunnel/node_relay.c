@@ -132,7 +132,7 @@ static const struct relay_events events = {
 	.on_peer_gone = on_peer_gone,
 };
 
-/* --- which relays there are ------------------------------------------------ */
+/* --- which relays there are ----------------------------------------- */
 
 static int open_relay(struct node *node, int64_t region, struct relay **out,
 		      struct error *error)

@@ -66,7 +66,7 @@ static void fail(struct tunnel *tunnel, int code, const char *message)
 	end(tunnel, &error);
 }
 
-/* --- reachability ---------------------------------------------------------- */
+/* --- reachability --------------------------------------------------- */
 
 static void probe_answered(void *user, int err, uint64_t latency_us)
 {
@@ -161,7 +161,7 @@ static const struct node_events node_events = {
 	.on_turn = on_turn,
 };
 
-/* --- the coordinator --------------------------------------------------------- */
+/* --- the coordinator ------------------------------------------------ */
 
 static void on_connected(void *user)
 {
@@ -297,7 +297,7 @@ static void timed_out(struct timer *timer)
 	}
 }
 
-/* --- life ---------------------------------------------------------------------- */
+/* --- life ----------------------------------------------------------- */
 
 static int make_node(struct tunnel *tunnel, struct error *error)
 {

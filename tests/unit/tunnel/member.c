@@ -89,7 +89,7 @@ void member_meet(struct member *a, struct member *b)
 	assert_int_equal(node_peer_set(b->node, &of_a), 0);
 }
 
-/* --- agents ---------------------------------------------------------------- */
+/* --- agents --------------------------------------------------------- */
 
 static void take_node(struct test_agent *agent, const struct uuid *id,
 		      const Tailnet__Node *message)
@@ -211,7 +211,7 @@ void agent_clear(struct test_agent *agent)
 	member_clear(&agent->member);
 }
 
-/* --- an echo service ------------------------------------------------------- */
+/* --- an echo service ------------------------------------------------ */
 
 struct echo {
 	struct ns_listener *listener;
@@ -290,7 +290,7 @@ size_t echo_open(const struct echo *echo)
 	return count;
 }
 
-/* --- a stream that is checked ------------------------------------------------ */
+/* --- a stream that is checked --------------------------------------- */
 
 static uint8_t byte_at(uint64_t seed, size_t at)
 {

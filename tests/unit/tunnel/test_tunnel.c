@@ -107,7 +107,7 @@ static int teardown(void **state)
 	return 0;
 }
 
-/* --- what runs over it ----------------------------------------------------- */
+/* --- what runs over it ---------------------------------------------- */
 
 struct dialed {
 	struct stream *stream;
@@ -333,7 +333,7 @@ static void pings(void **state)
 	assert_int_equal(never.count, 0);
 }
 
-/* --- the end ---------------------------------------------------------------- */
+/* --- the end -------------------------------------------------------- */
 
 /* All that was accepted arrives, then the goodbye. */
 static void close_drains(void **state)

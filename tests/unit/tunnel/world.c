@@ -5,7 +5,7 @@
 
 #define QUEUE_CAP (256 * 1024)
 
-/* --- relays ------------------------------------------------------------ */
+/* --- relays --------------------------------------------------------- */
 
 struct site_conn {
 	struct list link;
@@ -177,7 +177,7 @@ static void init_site(struct world *world, int64_t region)
 	site->timer = (struct timer){ .fire = site_tick, .user = site };
 }
 
-/* --- the coordinate endpoint -------------------------------------------- */
+/* --- the coordinate endpoint ---------------------------------------- */
 
 struct socket {
 	struct list link;
@@ -376,7 +376,7 @@ size_t world_sockets(const struct world *world)
 	return count;
 }
 
-/* --- the world ------------------------------------------------------------ */
+/* --- the world ------------------------------------------------------ */
 
 static void serve(struct service *service, struct exchange *exchange,
 		  const struct server_request *request)
