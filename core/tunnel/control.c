@@ -15,6 +15,8 @@
 #define MESSAGE_CAP (4 * 1024 * 1024)
 #define QUEUE_CAP (1024 * 1024)
 #define API_VERSION "2.0"
+/* Nobody says when there is memory again. */
+#define SEND_AGAIN_US (100 * US_PER_MS)
 /* A session that lasted less is followed by an ever slower dial. */
 #define STEADY_US (10 * US_PER_S)
 
@@ -28,16 +30,6 @@ static void on_update(void *user, const struct coordinate_update *update)
 
 	if (uuid_equal(&update->peer, &control->config.agent_id))
 		control_peer_update(control, update);
-}
-
-static void on_bad_update(void *user, const struct uuid *peer,
-			  const struct error *error)
-{
-	struct control *control = user;
-
-	(void)peer;
-	log_error(control->config.log, "coordinate",
-		  "a peer update cannot be understood: %s", error->message);
 }
 
 static void on_derp_map(void *user, const struct derp_map *map)
@@ -89,24 +81,39 @@ static void on_rpc_failed(void *user, const char *rpc,
 
 /* --- the socket ----------------------------------------------------- */
 
-static void pump(struct control *control)
+/* How much left; 0: nothing more now, negative: no memory for it. */
+static ssize_t send_piece(struct control *control)
 {
 	const uint8_t *data;
-	size_t len;
+	size_t len = coordinate_output(control->coordinate, &data);
+	size_t room = channel_room(control->channel);
+	int err;
 
-	while (control->coordinate && control->channel &&
-	       (len = coordinate_output(control->coordinate, &data)) > 0) {
-		size_t room = channel_room(control->channel);
+	if (len > room)
+		len = room;
+	if (len == 0)
+		return 0;
+	err = channel_send(control->channel, data, len);
+	if (err < 0)
+		return err == ERR_NOMEM ? ERR_NOMEM : 0;
+	coordinate_sent(control->coordinate, len, control_now(control));
+	return (ssize_t)len;
+}
 
-		if (len > room)
-			len = room;
-		if (len == 0 || channel_send(control->channel, data, len) < 0)
-			break;
-		coordinate_sent(control->coordinate, len, control_now(control));
-	}
-	if (control->coordinate)
-		timer_set(control->config.loop, &control->deadline,
-			  coordinate_next_deadline(control->coordinate));
+static void pump(struct control *control)
+{
+	uint64_t deadline;
+	ssize_t sent;
+
+	if (!control->coordinate || !control->channel)
+		return;
+	while ((sent = send_piece(control)) > 0)
+		;
+	deadline = coordinate_next_deadline(control->coordinate);
+	if (sent < 0)
+		deadline = deadline_min(deadline, control_now(control) +
+						  SEND_AGAIN_US);
+	timer_set(control->config.loop, &control->deadline, deadline);
 }
 
 static void on_output(void *user)
@@ -168,6 +175,21 @@ static void on_failed(void *user, const struct error *error)
 
 	log_loss(control, error);
 	session_lost(control, 1002);
+	redial_later(control);
+}
+
+/* What there was no memory for is told again in the next session. */
+static void on_bad_update(void *user, const struct uuid *peer,
+			  const struct error *error)
+{
+	struct control *control = user;
+
+	(void)peer;
+	log_error(control->config.log, "coordinate",
+		  "a peer update cannot be understood: %s", error->message);
+	if (error->code != ERR_NOMEM)
+		return;
+	session_lost(control, 1011);
 	redial_later(control);
 }
 
@@ -358,25 +380,20 @@ static int dial(struct control *control, struct error *error)
 	return err;
 }
 
-static bool may_pass(int err)
-{
-	return err == ERR_NOMEM || err == ERR_LIMIT;
-}
-
 /* A request that cannot be made never can, unless it was for the token. */
 static void redial(struct control *control)
 {
 	struct error error;
 	int err = dial(control, &error);
 
-	if (err < 0 && !may_pass(err) && control->token) {
+	if (err < 0 && !control_may_pass(err) && control->token) {
 		forget_token(control);
 		err = dial(control, &error);
 	}
 	if (err == 0)
 		return;
 	log_loss(control, &error);
-	if (may_pass(err) || control->disconnecting)
+	if (control_may_pass(err) || control->disconnecting)
 		redial_later(control);
 	else
 		give_up(control, &error);
@@ -433,7 +450,7 @@ static int first_dial(struct control *control, struct error *error)
 	if (err < 0)
 		return error_set(error, err, "no memory for a URL");
 	err = dial(control, error);
-	if (!may_pass(err))
+	if (!control_may_pass(err))
 		return err;
 	redial_later(control);
 	return 0;

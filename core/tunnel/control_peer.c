@@ -11,6 +11,7 @@
 #include "core/tailnet/wireguard/wireguard.h"
 #include "core/tunnel/control_private.h"
 
+#define PROGRAM_AGAIN_US (500 * US_PER_MS)
 #define READY_WAIT_US (5 * US_PER_S)
 #define LOST_KEEP_US (15 * 60 * US_PER_S)
 #define RETOLD_WITHIN_US (10 * US_PER_S)
@@ -28,6 +29,9 @@ static void program_peer(struct control *control)
 		log_error(control->config.log, "coordinate",
 			  "the agent's node cannot be used: %s",
 			  err_name(err));
+		if (control_may_pass(err))
+			timer_set(control->config.loop, &control->gate,
+				  control_now(control) + PROGRAM_AGAIN_US);
 		return;
 	}
 	control->programmed = true;
@@ -39,8 +43,9 @@ static void gate_fired(struct timer *timer)
 {
 	struct control *control = timer->user;
 
-	log_info(control->config.log, "coordinate",
-		 "no ready-for-handshake in 5 s, going on without");
+	if (!control->ready)
+		log_info(control->config.log, "coordinate",
+			 "no ready-for-handshake in 5 s, going on without");
 	control->ready = true;
 	program_peer(control);
 }

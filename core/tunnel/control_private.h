@@ -26,7 +26,8 @@ struct control {
 	struct node_peer_config peer;
 	struct timer redial;
 	struct timer deadline;	/* of the coordinate object */
-	struct timer gate;	/* READY_FOR_HANDSHAKE may never come */
+	struct timer gate;	/* READY_FOR_HANDSHAKE may never come, or the
+				 * peer could not be programmed: again */
 	struct timer lost;	/* the peer was LOST: drop it some day */
 	struct timer retold;	/* the new session should have told the peer */
 	struct task finished;	/* on_disconnected, from the loop */
@@ -36,6 +37,12 @@ struct control {
 static inline uint64_t control_now(const struct control *control)
 {
 	return loop_now_us(control->config.loop);
+}
+
+/* Trouble of the moment, which trying again may mend. */
+static inline bool control_may_pass(int err)
+{
+	return err == ERR_NOMEM || err == ERR_LIMIT;
 }
 
 /* control_peer.c */

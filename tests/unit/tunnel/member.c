@@ -137,6 +137,7 @@ static int deliver(void *user, const void *data, size_t len, uint64_t now_us)
 	struct arena arena;
 
 	(void)now_us;
+	world_has_memory++;
 	arena_init(&arena, ARENA_MESSAGE_CAP);
 	assert_int_equal(
 		arena_decode(&arena, &tailnet__coordinate_response__descriptor,
@@ -145,6 +146,7 @@ static int deliver(void *user, const void *data, size_t len, uint64_t now_us)
 	for (size_t i = 0; i < response->n_peer_updates; i++)
 		take_update(agent, response->peer_updates[i]);
 	arena_clear(&arena);
+	world_has_memory--;
 	return 0;
 }
 
@@ -260,6 +262,9 @@ static void echo_accept(void *user, struct stream *stream, uint16_t port)
 	echo_changed(stream, e);
 }
 
+WITH_MEMORY(echo_accept, (void *user, struct stream *stream, uint16_t port),
+	    user, stream, port)
+
 struct echo *echo_new(struct member *member, uint16_t port)
 {
 	struct echo *echo = calloc(1, sizeof(*echo));
@@ -267,7 +272,7 @@ struct echo *echo_new(struct member *member, uint16_t port)
 	assert_non_null(echo);
 	list_init(&echo->streams);
 	assert_int_equal(ns_listen(node_netstack(member->node), port, 0,
-				   echo_accept, echo, &echo->listener), 0);
+				   echo_accept_served, echo, &echo->listener), 0);
 	return echo;
 }
 

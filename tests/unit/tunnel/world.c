@@ -5,6 +5,8 @@
 
 #define QUEUE_CAP (256 * 1024)
 
+unsigned world_has_memory;
+
 /* --- relays --------------------------------------------------------- */
 
 struct site_conn {
@@ -101,11 +103,17 @@ static void conn_close(void *user, const struct channel_end *end)
 	drop_conn(c);
 }
 
+WITH_MEMORY(conn_open, (void *user), user)
+WITH_MEMORY(conn_message, (void *user, const uint8_t *data, size_t len), user,
+	    data, len)
+WITH_MEMORY(conn_writable, (void *user), user)
+WITH_MEMORY(conn_close, (void *user, const struct channel_end *end), user, end)
+
 static const struct channel_events conn_events = {
-	.on_open = conn_open,
-	.on_message = conn_message,
-	.on_writable = conn_writable,
-	.on_close = conn_close,
+	.on_open = conn_open_served,
+	.on_message = conn_message_served,
+	.on_writable = conn_writable_served,
+	.on_close = conn_close_served,
 };
 
 static void site_tick(struct timer *timer)
@@ -115,6 +123,8 @@ static void site_tick(struct timer *timer)
 	derp_relay_tick(&site->relay, loop_now_us(site->world->loop));
 	arm_site(site);
 }
+
+WITH_MEMORY(site_tick, (struct timer *timer), timer)
 
 static void serve_relay(struct site *site, struct exchange *exchange,
 			const struct server_request *request)
@@ -142,9 +152,11 @@ static void serve_relay(struct site *site, struct exchange *exchange,
 
 void site_cut(struct site *site)
 {
+	world_has_memory++;
 	while (!list_empty(&site->conns))
 		drop_conn(container_of(site->conns.next, struct site_conn,
 				       link));
+	world_has_memory--;
 }
 
 void site_freeze(struct site *site, bool frozen)
@@ -174,7 +186,7 @@ static void init_site(struct world *world, int64_t region)
 	list_init(&site->conns);
 	key_private(&world->rng, &key);
 	derp_relay_init(&site->relay, &key, &world->rng);
-	site->timer = (struct timer){ .fire = site_tick, .user = site };
+	site->timer = (struct timer){ .fire = site_tick_served, .user = site };
 }
 
 /* --- the coordinate endpoint ---------------------------------------- */
@@ -298,11 +310,19 @@ static void socket_closed(void *user, const struct channel_end *end)
 	socket_drop(socket);
 }
 
+WITH_MEMORY(socket_opened, (void *user), user)
+WITH_MEMORY(socket_message, (void *user, const uint8_t *data, size_t len), user,
+	    data, len)
+WITH_MEMORY(socket_closed, (void *user, const struct channel_end *end), user,
+	    end)
+WITH_MEMORY(socket_tick, (struct timer *timer), timer)
+WITH_MEMORY(socket_pump, (struct task *task), task)
+
 static const struct channel_events socket_events = {
-	.on_open = socket_opened,
-	.on_message = socket_message,
+	.on_open = socket_opened_served,
+	.on_message = socket_message_served,
 	.on_writable = socket_output,
-	.on_close = socket_closed,
+	.on_close = socket_closed_served,
 };
 
 static const char token_body[] =
@@ -351,8 +371,8 @@ static void serve_coordinate(struct world *world, struct exchange *exchange,
 	assert_non_null(socket);
 	socket->world = world;
 	socket->peer = peer;
-	socket->pump = (struct task){ .run = socket_pump, .user = socket };
-	socket->timer = (struct timer){ .fire = socket_tick, .user = socket };
+	socket->pump = (struct task){ .run = socket_pump_served, .user = socket };
+	socket->timer = (struct timer){ .fire = socket_tick_served, .user = socket };
 	list_add_tail(&world->sockets, &socket->link);
 	assert_int_equal(exchange_accept(exchange, NULL, 4 << 20, 4 << 20,
 					 &socket_events, socket,
@@ -361,9 +381,11 @@ static void serve_coordinate(struct world *world, struct exchange *exchange,
 
 void world_cut_coordinate(struct world *world)
 {
+	world_has_memory++;
 	while (!list_empty(&world->sockets))
 		socket_drop(container_of(world->sockets.next, struct socket,
 					 link));
+	world_has_memory--;
 }
 
 size_t world_sockets(const struct world *world)
@@ -389,6 +411,11 @@ static void serve(struct service *service, struct exchange *exchange,
 		serve_relay(&world->sites[request->path[1] - '0'], exchange,
 			    request);
 }
+
+WITH_MEMORY(serve,
+	    (struct service *service, struct exchange *exchange,
+	     const struct server_request *request),
+	    service, exchange, request)
 
 static void take_log(struct log *log, enum log_level level, const char *room,
 		     const char *message)
@@ -428,7 +455,7 @@ void world_init(struct world *world, uint64_t seed)
 	world->v.now_us = US_PER_S;
 	rng_seeded(&world->rng, seed);
 	world->log = (struct log){ .level = LOG_DEBUG, .write = take_log };
-	world->service.serve = serve;
+	world->service.serve = serve_served;
 	config.loop = world->loop;
 	config.rng = &world->rng;
 	config.service = &world->service;

@@ -30,6 +30,16 @@
 
 struct world;
 
+/* While not 0, the deployment's side is at work (test_nomem.c). */
+extern unsigned world_has_memory;
+#define WITH_MEMORY(name, parameters, ...)         \
+	static void name##_served parameters       \
+	{                                          \
+		world_has_memory++;                \
+		name(__VA_ARGS__);                 \
+		world_has_memory--;                \
+	}
+
 struct site {
 	struct world *world;
 	struct derp_relay relay;
