@@ -493,6 +493,40 @@ static void agent_silent(void **state)
 	assert_int_equal(f->ends, 1);
 }
 
+/* The machine slept, and every connection of it was forgotten meanwhile. */
+static void after_sleep(void **state)
+{
+	static const uint64_t naps[] = { 30, 600, 9 * 3600 };
+	struct fixture *f = *state;
+
+	come_up(f);
+	for (size_t i = 0; i < 3; i++) {
+		struct dialed dialed = { .count = 0 };
+		struct tunnel_dial *handle;
+		struct pump pump;
+
+		world_run(&f->world, MINUTE);
+		pump_start(&pump, dial(f, 80), 64 * MIB, i);
+		world_run(&f->world, 20 * US_PER_MS);
+		assert_true(pump.read > 0 && !pump.done);
+		site_mute(&f->world.sites[1]);
+		f->world.v.now_us += naps[i] * US_PER_S;
+		assert_int_equal(tunnel_dial(f->tunnel, 80, 10 * US_PER_S,
+					     on_dialed, &dialed, &handle), 0);
+		world_until(&f->world, &dialed.done, 10 * US_PER_S);
+		assert_non_null(dialed.stream);
+		stream_close(dialed.stream, false);
+		/* A connection lives if its deadlines have not passed. */
+		world_run(&f->world, MINUTE);
+		assert_true(pump.done);
+		assert_false(pump.wrong);
+		if (naps[i] == 30)
+			assert_int_equal(pump.failure, 0);
+		stream_close(pump.stream, true);
+	}
+	assert_false(f->ended);
+}
+
 static void coordinator_away(void **state)
 {
 	struct fixture *f = *state;
@@ -645,6 +679,7 @@ int main(void)
 		TEST(agent_gone_in_order),
 		TEST(agent_back_in_time),
 		TEST(agent_silent),
+		TEST(after_sleep),
 		TEST(coordinator_away),
 		TEST(never_up),
 		TEST(no_relay_at_all),

@@ -14,6 +14,7 @@ struct site_conn {
 	struct site *site;
 	struct channel *channel;
 	struct derp_relay_conn *conn;
+	bool mute;
 };
 
 static void arm_site(struct site *site)
@@ -39,7 +40,7 @@ static int carrier_send(void *user, const uint8_t *data, size_t len)
 {
 	struct site_conn *c = user;
 
-	return c->site->deaf ? 0 : channel_send(c->channel, data, len);
+	return c->site->deaf || c->mute ? 0 : channel_send(c->channel, data, len);
 }
 
 static void carrier_close(void *user, const struct error *why)
@@ -76,7 +77,7 @@ static void conn_message(void *user, const uint8_t *data, size_t len)
 	struct error error;
 
 	site->bytes_in += len;
-	if (!c->conn || site->deaf)
+	if (!c->conn || site->deaf || c->mute)
 		return;
 	if (derp_relay_conn_in(c->conn, data, len,
 			       loop_now_us(site->world->loop), &error) < 0)
@@ -157,6 +158,12 @@ void site_cut(struct site *site)
 		drop_conn(container_of(site->conns.next, struct site_conn,
 				       link));
 	world_has_memory--;
+}
+
+void site_mute(struct site *site)
+{
+	list_each(at, next, &site->conns)
+		container_of(at, struct site_conn, link)->mute = true;
 }
 
 void site_freeze(struct site *site, bool frozen)

@@ -96,6 +96,8 @@ bool world_logged(const struct world *world, const char *text);
 
 /* Drops the relay's connections, or the coordinate sockets. */
 void site_cut(struct site *site);
+/* The connections there are say and hear nothing more: a forgetful NAT. */
+void site_mute(struct site *site);
 void site_freeze(struct site *site, bool frozen);
 size_t site_conns(const struct site *site);
 void world_cut_coordinate(struct world *world);
