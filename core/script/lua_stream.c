@@ -385,6 +385,7 @@ static void abandon_write(void *arg)
 	struct script_stream *self = arg;
 
 	self->writing = false;
+	script_wake_all(self->script, &self->writers);
 	leave(self);
 }
 
@@ -464,6 +465,7 @@ static int send_k(lua_State *L, int status, lua_KContext ctx)
 	(void)ctx;
 	lua_pop(L, 1);
 	self->writing = false;
+	script_wake_all(self->script, &self->writers);	/* who is next */
 	if (!self->closed)
 		return send_again(L, self, woken);
 	fail_send(L, self, ERR_CLOSED, "the stream was closed");

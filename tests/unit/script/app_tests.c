@@ -412,6 +412,39 @@ static void the_host_registers_functions(void **state)
 	fixture_clear(&f);
 }
 
+/* Their pieces do not mix, though the pipe is far too small. */
+static void several_tasks_may_print(void **state)
+{
+	struct fixture f;
+	struct outcome out;
+	size_t lines = 0;
+
+	(void)state;
+	fixture_init(&f);
+	fixture_load(&f, "local tunnel = require 'tunnel' return { run = "
+		     "function() local g <close> = tunnel.group() for i = 1, 3 "
+		     "do g:spawn(function() for _ = 1, 4 do "
+		     "print(tostring(i):rep(199999)) end end) end "
+		     "return g:wait() end }", &out);
+	out.done = false;
+	script_call_start(f.script, NULL, 1, outcome_set, &out);
+	while (!out.done || lines < 12) {
+		const uint8_t *data;
+		ssize_t got;
+
+		virtual_loop_run(&f.v, f.v.now_us + 1000, &out.done);
+		got = stream_peek(f.stdio[1], &data);
+		assert_true(got >= 200000 || (out.done && got > 0));
+		for (size_t i = 0; i < 199999; i++)
+			assert_int_equal(data[i], data[0]);
+		assert_int_equal(data[199999], '\n');
+		stream_consume(f.stdio[1], 200000);
+		lines++;
+	}
+	assert_true(out.ok);
+	fixture_clear(&f);
+}
+
 /* A fake deployment for starters. */
 struct fake_workspace {
 	struct script_workspace workspace;
@@ -576,6 +609,7 @@ int main(void)
 		cmocka_unit_test(an_old_conn_answers_closed),
 		cmocka_unit_test(done_may_free_the_script),
 		cmocka_unit_test(the_host_registers_functions),
+		cmocka_unit_test(several_tasks_may_print),
 		cmocka_unit_test(starters),
 	};
 
