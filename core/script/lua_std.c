@@ -402,8 +402,13 @@ static const struct script_handle_type stdio_type = {
 
 int script_push_stdio(lua_State *L)
 {
-	struct script_stream *self = &script_of(L)->std->in_out;
+	struct script *script = script_of(L);
+	struct script_stream *self = &script->std->in_out;
+	struct stream *stream;
 
+	if (!self->stream && script->open_stdio &&
+	    script->open_stdio(script->run_user, &stream) == 0)
+		script_stream_init(self, script, stream);
 	if (!self->stream)
 		return script_fail(L, ERR_CLOSED, "there is no stdio");
 	script_handle_new(L, &stdio_type, 0);
