@@ -24,7 +24,7 @@ void buf_clear(struct buf *buf);	/* frees the storage, keeps the limit */
 
 static inline uint8_t *buf_data(const struct buf *buf)
 {
-	return buf->storage + buf->start;
+	return buf->storage ? buf->storage + buf->start : NULL;
 }
 
 /* 0, ERR_LIMIT or ERR_NOMEM. */

@@ -150,8 +150,8 @@ static inline void write_bytes(struct writer *w, const void *data, size_t len)
 
 static inline void be_store(uint8_t *at, uint64_t value, size_t len)
 {
-	for (size_t i = len; i > 0; i--, value >>= 8)
-		at[i - 1] = (uint8_t)value;
+	for (size_t i = 0; i < len; i++)
+		at[i] = (uint8_t)(value >> 8 * (len - 1 - i));
 }
 
 static inline void le_store(uint8_t *at, uint64_t value, size_t len)

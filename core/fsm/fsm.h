@@ -7,7 +7,7 @@
  * action but FSM_CANCEL comes back as exactly one completion event of its own
  * kind (starter_update, tailnet_update, app_update).
  *
- * Follows /work/shared/fsm.md (deviations D1 to D8), which follows Coder's
+ * Follows docs/fsm.md (deviations D1 to D8), which follows Coder's
  * codersdk/workspacesdk/tunneler/tunneler.go; docs/seed.md maps name to name.
  */
 #ifndef TUNNELHOST_FSM_FSM_H

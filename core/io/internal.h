@@ -51,6 +51,7 @@ struct io {
 
 	struct io_writer *writers[2];
 	struct list objects;
+	struct list polls;		/* of watchers */
 	char scratch[IO_SERVICE_BUFFER];	/* for one read */
 };
 

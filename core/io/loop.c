@@ -42,6 +42,7 @@ static int64_t real_wall(struct loop *loop)
 }
 
 struct poll {
+	struct list link;
 	uv_poll_t uv;
 	struct watcher *watcher;
 };
@@ -81,6 +82,7 @@ static int poll_new(struct io *io, struct watcher *watcher)
 	}
 	poll->uv.data = poll;
 	poll->watcher = watcher;
+	list_add_tail(&io->polls, &poll->link);
 	watcher->backend = poll;
 	return 0;
 }
@@ -111,6 +113,7 @@ static void real_unwatch(struct loop *loop, struct watcher *watcher)
 
 	(void)loop;
 	watcher->backend = NULL;
+	list_remove(&poll->link);
 	uv_close((uv_handle_t *)&poll->uv, poll_freed);
 }
 
@@ -184,6 +187,7 @@ int io_loop_init(struct io *io)
 	if (status < 0)
 		return io_err_from_uv(status);
 	loop_init(&io->loop, &ops);
+	list_init(&io->polls);
 	uv_timer_init(&io->uv, &io->wakeup);
 	uv_prepare_init(&io->uv, &io->prepare);
 	uv_check_init(&io->uv, &io->check);
@@ -195,8 +199,19 @@ int io_loop_init(struct io *io)
 	return 0;
 }
 
+/* A watcher that its owner forgot would keep io_free() waiting. */
+static void stop_watchers(struct io *io)
+{
+	list_each(at, safe, &io->polls) {
+		struct poll *poll = container_of(at, struct poll, link);
+
+		real_unwatch(&io->loop, poll->watcher);
+	}
+}
+
 void io_loop_close(struct io *io)
 {
+	stop_watchers(io);
 	uv_close((uv_handle_t *)&io->wakeup, NULL);
 	uv_close((uv_handle_t *)&io->prepare, NULL);
 	uv_close((uv_handle_t *)&io->check, NULL);

@@ -2,9 +2,11 @@
 --- parameters, and what was given on the command line over them.
 local starter = {}
 
+-- A deployment that does not tell them keeps the last build's by itself.
 local function parameters_of(workspace)
   local parameters, err = workspace:build_parameters()
-  if not parameters then return nil, err end
+  if not parameters and err.code ~= "not_found" then return nil, err end
+  parameters = parameters or {}
   for name, value in pairs(workspace.overrides) do parameters[name] = value end
   return parameters
 end

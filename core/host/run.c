@@ -1,0 +1,509 @@
+#include "core/host/run.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/host/console_stream.h"
+#include "core/host/login.h"
+#include "core/host/paths.h"
+#include "core/host/run_private.h"
+#include "core/host/tunneler.h"
+#include "core/io/io.h"
+#include "core/script/local_io.h"
+#include "core/script/script.h"
+
+#define STATUS_UNREACHABLE 69
+#define STATUS_CONFIG 78
+#define FLUSH_US (2 * US_PER_S)
+
+/* --- the end -------------------------------------------------------------- */
+
+static void finish(struct run *run, int status)
+{
+	if (run->done)
+		return;
+	run->status = status;
+	run->done = true;
+	io_stop(run->io);
+}
+
+static void fail(struct run *run, int status, const char *what,
+		 const char *why, const char *hint)
+{
+	console_error(run->console, what, why, hint);
+	finish(run, status);
+}
+
+static const char *hint_for(int code)
+{
+	if (code == ERR_UNAUTHORIZED)
+		return "  sign in with `coder login`, or set "
+		       "CODER_SESSION_TOKEN";
+	return NULL;
+}
+
+/* A failure before there is a tunnel. */
+static void fail_error(struct run *run, const char *what,
+		       const struct error *error)
+{
+	int status = status_of_code(error->code);
+
+	fail(run, status == 1 ? STATUS_UNREACHABLE : status, what,
+	     error->message, hint_for(error->code));
+}
+
+static void on_exit_tunnel(void *user, const struct reason *reason)
+{
+	struct run *run = user;
+
+	console_progress(run->console, NULL);
+	if (reason->what)
+		console_error(run->console, reason->what,
+			      reason->error.message,
+			      hint_for(reason->error.code));
+	finish(run, reason->status);
+}
+
+/* --- the application without a tunnel --------------------------------------- */
+
+static void report_script(struct run *run, const char *what,
+			  const struct script_result *result)
+{
+	if (result->traceback) {
+		console_write(run->console, result->traceback,
+			      strlen(result->traceback));
+		console_write(run->console, "\n", 1);
+	}
+	console_error(run->console, what, result->error.message, NULL);
+}
+
+static void on_alone_closed(void *user, const struct script_result *result)
+{
+	struct run *run = user;
+
+	if (!result->ok)
+		report_script(run, "failed to close", result);
+	finish(run, run->alone_status);
+}
+
+static void close_alone(struct run *run, const char *kind, int status)
+{
+	const struct script_reason reason = { .kind = kind, .message = "" };
+
+	run->alone_status = status;
+	if (script_call_close(run->app, &reason, on_alone_closed, run) < 0)
+		finish(run, status);
+}
+
+static void on_alone_started(void *user, const struct script_result *result)
+{
+	struct run *run = user;
+
+	if (!result->ok) {
+		report_script(run, "the script failed", result);
+		close_alone(run, "app_failed", result->status);
+	} else if (script_is_job(run->app)) {
+		close_alone(run, "app_done", result->status);
+	}
+}
+
+static void start_alone(struct run *run)
+{
+	run->alone = true;
+	if (script_call_start(run->app, NULL, 1, on_alone_started, run) < 0)
+		fail(run, 70, "failed to start", "no memory", NULL);
+}
+
+/* --- the tunnel ----------------------------------------------------------------- */
+
+static void on_progress(void *user, const char *line)
+{
+	struct run *run = user;
+
+	console_progress(run->console, "%s: %s", run->workspace->name, line);
+}
+
+static void on_note(void *user, const char *source, const char *line)
+{
+	struct run *run = user;
+	char text[4096];
+	int len = snprintf(text, sizeof(text), "%s: %s\n", source, line);
+
+	console_write(run->console, text,
+		      len < (int)sizeof(text) ? (size_t)len :
+						sizeof(text) - 1);
+}
+
+static void start_tunneler(struct run *run)
+{
+	const struct options *options = run->options;
+	const struct tunneler_config config = {
+		.loop = io_loop(run->io),
+		.network = io_network(run->io),
+		.rng = &run->rng,
+		.log = &run->console->log,
+		.rest = &run->rest,
+		.headers = run->headers,
+		.header_count = run->header_count,
+		.workspace = run->workspace,
+		.agent_name = run->ref.agent,
+		.fsm = { .no_autostart = options->no_autostart,
+			 .no_wait_for_scripts =
+				 !options->wait ||
+				 strcmp(options->wait, "yes") != 0 },
+		.timeout_us = (uint64_t)(options->timeout_s * 1e6),
+		.shutdown_timeout_us =
+			(uint64_t)(options->shutdown_timeout_s * 1e6),
+		.app = run->app,
+		.starter = run->starter,
+		.overrides = run->parameters,
+		.override_count = run->parameter_count,
+		.interactive = isatty(STDIN_FILENO) && isatty(STDERR_FILENO),
+		.on_progress = on_progress,
+		.on_note = on_note,
+		.on_exit = on_exit_tunnel,
+		.user = run,
+	};
+	struct error error;
+
+	if (tunneler_new(&config, &run->tunneler, &error) < 0)
+		fail_error(run, "the tunnel cannot be set up", &error);
+}
+
+/* The watch would say so too, but without the names to choose from. */
+static bool agent_is_clear(struct run *run)
+{
+	const struct rest_workspace *workspace = run->workspace;
+	char names[512] = "";
+	struct error error;
+
+	if (workspace->agent_count == 0 ||
+	    strcmp(workspace->latest_build.transition, "start") != 0 ||
+	    strcmp(workspace->latest_build.job_status, "succeeded") != 0)
+		return true;
+	for (size_t i = 0; i < workspace->agent_count; i++) {
+		size_t used = strlen(names);
+
+		if (strcmp(workspace->agents[i].name, run->ref.agent) == 0)
+			return true;
+		snprintf(names + used, sizeof(names) - used, "%s%s",
+			 i ? ", " : "", workspace->agents[i].name);
+	}
+	if (run->ref.agent[0])
+		error_set(&error, ERR_NOT_FOUND,
+			  "workspace %s has no agent '%s'; it has %s",
+			  workspace->name, run->ref.agent, names);
+	else if (workspace->agent_count > 1)
+		error_set(&error, ERR_NOT_FOUND,
+			  "workspace %s has more than one agent: name one as "
+			  "%s.AGENT, of %s", workspace->name, workspace->name,
+			  names);
+	else
+		return true;
+	fail_error(run, "which agent", &error);
+	return false;
+}
+
+static void on_workspace(void *user, const struct error *error,
+			 const struct rest_workspace *workspace)
+{
+	struct run *run = user;
+	char what[160];
+
+	run->resolving = NULL;
+	if (error) {
+		snprintf(what, sizeof(what), "workspace '%s' cannot be found",
+			 run->workspace_text);
+		fail_error(run, what, error);
+		return;
+	}
+	*run->workspace = *workspace;
+	if (agent_is_clear(run))
+		start_tunneler(run);
+}
+
+static void resolve(struct run *run)
+{
+	struct error error;
+
+	console_progress(run->console, "%s: looking for the workspace",
+			 run->workspace_text);
+	if (rest_get_workspace(&run->rest, &run->ref, on_workspace, run,
+			       &run->resolving, &error) < 0)
+		fail_error(run, "the deployment cannot be asked", &error);
+}
+
+/* --- loading ------------------------------------------------------------------------ */
+
+static void on_starter_loaded(void *user, const struct script_result *result)
+{
+	struct run *run = user;
+
+	if (!result->ok) {
+		report_script(run, "the starter cannot be loaded", result);
+		finish(run, result->status);
+		return;
+	}
+	resolve(run);
+}
+
+static void load_starter(struct run *run)
+{
+	char shipped[PATHS_CAP + 32];
+	const char *path = run->options->starter;
+
+	if (!path) {
+		snprintf(shipped, sizeof(shipped), "%s/starters/api.lua",
+			 run->lua_path);
+		path = shipped;
+	}
+	if (script_load_starter(run->starter, path, on_starter_loaded, run) <
+	    0)
+		fail(run, 70, "the starter cannot be loaded", "no memory",
+		     NULL);
+}
+
+static void on_initialised(void *user, const struct script_result *result)
+{
+	struct run *run = user;
+
+	if (!result->ok) {
+		report_script(run, "the script's init failed", result);
+		finish(run, result->status);
+		return;
+	}
+	if (run->workspace_text)
+		load_starter(run);
+	else
+		start_alone(run);
+}
+
+static void on_arguments(void *user, const struct script_result *result)
+{
+	struct run *run = user;
+
+	if (result->ok && result->text) {
+		struct stream *out = run->stdio;
+
+		(void)stream_write(out, result->text, strlen(result->text));
+		finish(run, 0);
+		return;
+	}
+	if (!result->ok) {
+		console_error(run->console, "wrong usage",
+			      result->error.message, NULL);
+		if (result->text)
+			console_write(run->console, result->text,
+				      strlen(result->text));
+		finish(run, result->status);
+		return;
+	}
+	/* Only now: usage needs neither a token nor a network. */
+	if (run->workspace_text && run_sign_in(run) < 0) {
+		finish(run, run->status);
+		return;
+	}
+	if (script_call_init(run->app, on_initialised, run) < 0)
+		fail(run, 70, "failed to start", "no memory", NULL);
+}
+
+static void on_loaded(void *user, const struct script_result *result)
+{
+	struct run *run = user;
+	const struct option_list *arguments = &run->options->arguments;
+
+	if (!result->ok) {
+		report_script(run, "the script cannot be loaded", result);
+		finish(run, result->status);
+		return;
+	}
+	if (script_parse_args(run->app, run->program, (int)arguments->count,
+			      (char *const *)arguments->items, on_arguments,
+			      run) < 0)
+		fail(run, 70, "failed to start", "no memory", NULL);
+}
+
+static void load_app(struct run *run)
+{
+	const struct options *options = run->options;
+	int err;
+
+	if (options->code)
+		err = script_load_app_source(run->app, options->code,
+					     strlen(options->code), "=(-e)",
+					     on_loaded, run);
+	else
+		err = script_load_app(run->app, run->script_path, on_loaded,
+				      run);
+	if (err < 0)
+		fail(run, 70, "the script cannot be loaded", "no memory",
+		     NULL);
+}
+
+/* --- signals -------------------------------------------------------------------------- */
+
+static void on_signal(void *user, int signo)
+{
+	struct run *run = user;
+	int status = signo == SIGINT ? 130 : 143;
+
+	if (signo == SIGUSR2)
+		return;
+	if (run->signalled) {
+		finish(run, status);
+		return;
+	}
+	run->signalled = true;
+	if (run->tunneler)
+		tunneler_shutdown(run->tunneler, REASON_SIGNAL, status);
+	else if (run->alone)
+		close_alone(run, "signal", status);
+	else
+		finish(run, status);
+}
+
+/* --- life ------------------------------------------------------------------------------- */
+
+static int make_script(struct run *run, struct script **out,
+		       struct error *error)
+{
+	const struct script_config config = {
+		.loop = io_loop(run->io),
+		.rng = &run->rng,
+		.log = &run->console->log,
+		.local = run->local,
+		.stdio = run->stdio,
+		.diagnostics = &run->diagnostics.stream,
+		.lua_path = run->lua_path,
+		.memory_cap = (size_t)(run->options->script_memory_mib *
+				       1024 * 1024),
+		.cpu_us = (uint64_t)(run->options->script_cpu_ms * 1000),
+	};
+
+	return script_new(&config, out, error);
+}
+
+static int make_io(struct run *run, struct error *error)
+{
+	const struct io_config config = {
+		.log = &run->console->log,
+		.ca_file = run->options->ca_file,
+		.client_cert_file = run->options->cert_file,
+		.client_key_file = run->options->key_file,
+	};
+	int err = io_new(&config, &run->io, error);
+
+	if (err < 0)
+		return err;
+	console_attach(run->console, run->io);
+	err = io_stdio(run->io, &run->stdio, error);
+	if (err < 0)
+		return err;
+	if (script_local_io_new(run->io, &run->local) < 0)
+		return error_set(error, ERR_NOMEM, "no memory");
+	return io_on_signal(run->io, on_signal, run);
+}
+
+static int set_up(struct run *run, struct error *error)
+{
+	int err;
+
+	rng_system(&run->rng);
+	console_stream_init(&run->diagnostics, run->console);
+	err = paths_find_lua(run->lua_path, error);
+	if (err == 0)
+		err = run_find_script(run, error);
+	if (err == 0)
+		err = make_io(run, error);
+	if (err == 0)
+		err = run_find_workspace(run, error);
+	if (err == 0)
+		err = make_script(run, &run->app, error);
+	if (err == 0)
+		err = make_script(run, &run->starter, error);
+	return err;
+}
+
+static void flush_fired(struct timer *timer)
+{
+	struct run *run = timer->user;
+
+	run->flushed = true;
+	io_stop(run->io);
+}
+
+static void stdout_changed(struct stream *stream, void *user)
+{
+	struct run *run = user;
+
+	if (stream_unsent(stream) > 0)
+		return;
+	run->flushed = true;
+	io_stop(run->io);
+}
+
+/* What the application wrote goes out, unless nobody reads it. */
+static void flush_stdout(struct run *run)
+{
+	struct timer timer = { .fire = flush_fired, .user = run };
+	struct loop *loop = io_loop(run->io);
+
+	if (stream_unsent(run->stdio) == 0)
+		return;
+	run->stdio->on_change = stdout_changed;
+	run->stdio->user = run;
+	timer_set(loop, &timer, loop_now_us(loop) + FLUSH_US);
+	io_run(run->io, &run->flushed);
+	timer_stop(loop, &timer);
+}
+
+static void tear_down(struct run *run)
+{
+	rest_cancel(run->resolving);
+	tunneler_stop(run->tunneler);
+	script_free(run->app);
+	script_free(run->starter);
+	tunneler_free(run->tunneler);
+	if (run->stdio) {
+		flush_stdout(run);
+		stream_close(run->stdio, false);
+	}
+	run_forget_simulation(run);
+	console_progress(run->console, NULL);
+	if (run->io)
+		io_writer_flush(io_stderr(run->io), 1000);
+	console_attach(run->console, NULL);
+	script_local_io_free(run->local);
+	io_free(run->io);
+	login_clear(&run->login);
+	free(run->workspace);
+	free(run);
+}
+
+int run_command(const struct options *options, struct console *console)
+{
+	struct run *run = calloc(1, sizeof(*run));
+	struct error error;
+	int status;
+
+	if (!run)
+		return 70;
+	run->options = options;
+	run->console = console;
+	run->workspace_text = options->workspace;
+	run->workspace = calloc(1, sizeof(*run->workspace));
+	if (!run->workspace || set_up(run, &error) < 0) {
+		console_attach(console, NULL);
+		console_error(console, "cannot start", error.message, NULL);
+		status = error.code == ERR_MISUSE ? 64 : STATUS_CONFIG;
+	} else {
+		load_app(run);
+		io_run(run->io, &run->done);
+		status = run->status;
+	}
+	tear_down(run);
+	return status;
+}

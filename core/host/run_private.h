@@ -1,0 +1,67 @@
+/*
+ * core/host/run_private.h: what run.c and run_target.c share.
+ *
+ * run.c		loading, running, signals, the end
+ * run_target.c	which script, which workspace, which deployment
+ */
+#ifndef TUNNELHOST_HOST_RUN_PRIVATE_H
+#define TUNNELHOST_HOST_RUN_PRIVATE_H
+
+#include "core/host/console_stream.h"
+#include "core/host/login.h"
+#include "core/host/paths.h"
+#include "core/host/run.h"
+#include "core/host/tunneler.h"
+#include "core/rest/rest.h"
+#include "core/script/script.h"
+
+struct io;
+struct run_simulation;
+
+struct run {
+	const struct options *options;
+	struct console *console;
+	struct rng rng;
+	struct io *io;
+	struct stream *stdio;
+	struct console_stream diagnostics;
+	struct script_local *local;
+	char lua_path[PATHS_CAP];
+	char script_path[PATHS_CAP + 64];
+	char program[PATHS_CAP];	/* as usage texts name it */
+	struct script *app;
+	struct script *starter;
+	struct script_parameter parameters[OPTIONS_LIST_CAP];
+	char *parameter_names[OPTIONS_LIST_CAP];
+	size_t parameter_count;
+	/* Where to. */
+	const char *workspace_text;	/* NULL: no tunnel */
+	struct rest_workspace_ref ref;
+	struct login login;
+	struct http_header headers[OPTIONS_LIST_CAP + 1];
+	char *header_names[OPTIONS_LIST_CAP];
+	size_t header_count;
+	struct rest rest;
+	struct rest_call *resolving;
+	struct rest_workspace *workspace;
+	struct run_simulation *simulation;
+	/* The run. */
+	struct tunneler *tunneler;
+	bool alone;
+	int alone_status;
+	bool signalled;
+	bool done;
+	bool flushed;
+	int status;
+};
+
+/* `run APP.lua`, or the shipped application of a command. */
+int run_find_script(struct run *run, struct error *error);
+/* Reads W, --header and --parameter; starts --simulate's deployment. */
+int run_find_workspace(struct run *run, struct error *error);
+/* URL and token. 0, or negative with run->status set and all said. */
+int run_sign_in(struct run *run);
+/* Ends --simulate's deployment and frees what the above have made. */
+void run_forget_simulation(struct run *run);
+
+#endif

@@ -1,0 +1,458 @@
+#include "core/host/tunneler.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/host/tunneler_private.h"
+
+#define EVENTS_CAP (1024 * sizeof(struct fsm_event))
+#define BUILD_FOLLOWS_US (60 * US_PER_S)
+#define START_APP_US (60 * US_PER_S)
+#define ROOM "fsm"
+
+void tunneler_post(struct tunneler *tunneler, const struct fsm_event *event)
+{
+	if (tunneler->exited)
+		return;
+	if (buf_append(&tunneler->events, event, sizeof(*event)) < 0) {
+		log_critical(tunneler->config.log, ROOM,
+			     "too many events at once");
+		return;
+	}
+	task_post(tunneler->config.loop, &tunneler->step);
+}
+
+static void post_kind(struct tunneler *tunneler, enum fsm_event_kind kind)
+{
+	const struct fsm_event event = { .kind = kind };
+
+	tunneler_post(tunneler, &event);
+}
+
+void tunneler_post_tailnet(struct tunneler *tunneler, bool up)
+{
+	const struct fsm_event event = { .kind = FSM_TAILNET_UPDATE,
+					 .tailnet = { .up = up } };
+
+	tunneler_post(tunneler, &event);
+}
+
+void tunneler_post_app(struct tunneler *tunneler, bool up)
+{
+	const struct fsm_event event = { .kind = FSM_APP_UPDATE,
+					 .app = { .up = up } };
+
+	tunneler_post(tunneler, &event);
+}
+
+void tunneler_blame(struct tunneler *tunneler, enum reason_kind kind,
+		    int status, const char *what, const struct error *error)
+{
+	struct reason *reason = &tunneler->reason;
+
+	if (reason->kind != REASON_NONE)
+		return;
+	reason->kind = kind;
+	reason->status = status;
+	reason->what = what;
+	if (error)
+		reason->error = *error;
+}
+
+struct script_reason tunneler_script_reason(const struct tunneler *tunneler)
+{
+	const struct reason *reason = &tunneler->reason;
+
+	return (struct script_reason){
+		.kind = reason_name(reason->kind == REASON_NONE ?
+					    REASON_SIGNAL : reason->kind),
+		.message = reason->error.message,
+		.code = reason->error.code,
+	};
+}
+
+/* --- why a step winds down ------------------------------------------------ */
+
+static bool winds_down(enum fsm_state state)
+{
+	return state == FSM_EXIT || state == FSM_SHUTDOWN_APPLICATION ||
+	       state == FSM_SHUTDOWN_TAILNET;
+}
+
+static void blame_build(struct tunneler *tunneler,
+			const struct fsm_event *event)
+{
+	const char *status = fsm_job_status_name(event->build.job_status);
+	bool healthy = event->build.job_status == FSM_JOB_PENDING ||
+		       event->build.job_status == FSM_JOB_RUNNING ||
+		       event->build.job_status == FSM_JOB_SUCCEEDED;
+	struct error error;
+
+	if (event->build.transition == FSM_TRANSITION_DELETE) {
+		error_set(&error, ERR_NOT_FOUND,
+			  "workspace %s is being deleted or is gone (delete: "
+			  "%s)", tunneler->workspace.name, status);
+		tunneler_blame(tunneler, REASON_DELETED, 69,
+			       "the workspace cannot be reached", &error);
+	} else if (!healthy) {
+		error_set(&error, ERR_UNREACHABLE,
+			  "the %s build of workspace %s is %s",
+			  fsm_transition_name(event->build.transition),
+			  tunneler->workspace.name, status);
+		tunneler_blame(tunneler, REASON_BUILD_FAILED, 69,
+			       "the workspace cannot be reached", &error);
+	} else if (event->build.transition == FSM_TRANSITION_STOP) {
+		error_set(&error, ERR_UNREACHABLE,
+			  tunneler->config.fsm.no_autostart ?
+				  "workspace %s is stopped and is not to be "
+				  "started" : "workspace %s was stopped",
+			  tunneler->workspace.name);
+		tunneler_blame(tunneler, REASON_STOPPED, 69,
+			       "the workspace cannot be reached", &error);
+	} else {
+		error_set(&error, ERR_RESET, "workspace %s is being started "
+			  "anew", tunneler->workspace.name);
+		tunneler_blame(tunneler, REASON_REPLACED, 69,
+			       "the tunnel was lost", &error);
+	}
+}
+
+static void blame_step(struct tunneler *tunneler,
+		       const struct fsm_event *event)
+{
+	struct error error;
+
+	switch (event->kind) {
+	case FSM_BUILD_UPDATE:
+		blame_build(tunneler, event);
+		break;
+	case FSM_AGENT_UPDATE:
+		error_set(&error, ERR_RESET, "another agent took its place");
+		tunneler_blame(tunneler, REASON_REPLACED, 69,
+			       "the tunnel was lost", &error);
+		break;
+	case FSM_TAILNET_UPDATE:
+		error_set(&error, ERR_RESET, "the connection has ended");
+		tunneler_blame(tunneler, REASON_TAILNET_LOST, 69,
+			       "the tunnel was lost", &error);
+		break;
+	case FSM_SHUTDOWN_SIGNAL:
+	case FSM_ABORT:
+		tunneler_blame(tunneler, REASON_SIGNAL, 130, NULL, NULL);
+		break;
+	case FSM_APP_UPDATE:
+		tunneler_blame(tunneler, REASON_APP_DONE, 0, NULL, NULL);
+		break;
+	case FSM_STARTER_UPDATE:
+		error_set(&error, ERR_INTERNAL, "the starter failed");
+		tunneler_blame(tunneler, REASON_BUILD_FAILED, 69,
+			       "failed to start workspace", &error);
+		break;
+	case FSM_EVENT_COUNT:
+		break;
+	}
+}
+
+/* --- deadlines ------------------------------------------------------------- */
+
+static const char *const state_says[FSM_STATE_COUNT] = {
+	[FSM_INIT] = "asking for the workspace's state",
+	[FSM_EXIT] = "done",
+	[FSM_WAIT_TO_START] = "waiting for the workspace to stop",
+	[FSM_WAIT_FOR_WORKSPACE_STARTED] = "starting the workspace",
+	[FSM_WAIT_FOR_AGENT] = "waiting for the agent",
+	[FSM_ESTABLISH_TAILNET] = "connecting to the agent",
+	[FSM_TAILNET_UP] = "connected, starting the application",
+	[FSM_APPLICATION_UP] = "the application is up",
+	[FSM_SHUTDOWN_APPLICATION] = "closing the application",
+	[FSM_SHUTDOWN_TAILNET] = "closing the tunnel",
+};
+
+static uint64_t state_allowance(const struct tunneler *tunneler)
+{
+	switch (tunneler->fsm.state) {
+	case FSM_INIT:
+	case FSM_WAIT_TO_START:
+	case FSM_WAIT_FOR_WORKSPACE_STARTED:
+	case FSM_WAIT_FOR_AGENT:
+		return tunneler->config.timeout_us;
+	case FSM_TAILNET_UP:
+		return START_APP_US;
+	case FSM_ESTABLISH_TAILNET:	/* the tunnel has its own */
+	case FSM_APPLICATION_UP:
+	case FSM_SHUTDOWN_APPLICATION:	/* the budget's */
+	case FSM_SHUTDOWN_TAILNET:
+	case FSM_EXIT:
+	case FSM_STATE_COUNT:
+		return 0;
+	}
+	return 0;
+}
+
+static void set_deadline(struct tunneler *tunneler, uint64_t allowance_us)
+{
+	timer_set(tunneler->config.loop, &tunneler->deadline,
+		  allowance_us ? tunneler_now(tunneler) + allowance_us :
+				 DEADLINE_NONE);
+}
+
+void tunneler_expect_build(struct tunneler *tunneler)
+{
+	if (tunneler->fsm.state == FSM_WAIT_FOR_WORKSPACE_STARTED &&
+	    !tunneler->build_seen)
+		set_deadline(tunneler, BUILD_FOLLOWS_US);
+}
+
+static void deadline_fired(struct timer *timer)
+{
+	struct tunneler *tunneler = timer->user;
+	struct error error;
+
+	error_set(&error, ERR_TIMEOUT, "gave up while %s",
+		  state_says[tunneler->fsm.state]);
+	tunneler_blame(tunneler, REASON_DEADLINE, 124, "a deadline ran out",
+		       &error);
+	if (tunneler->fsm.state == FSM_TAILNET_UP && tunneler->app_start_owed) {
+		tunneler->app_start_owed = false;
+		tunneler_post_app(tunneler, false);
+		return;
+	}
+	post_kind(tunneler, FSM_SHUTDOWN_SIGNAL);
+}
+
+static void budget_fired(struct timer *timer)
+{
+	struct tunneler *tunneler = timer->user;
+
+	log_warn(tunneler->config.log, ROOM,
+		 "the shutdown budget has run out while %s",
+		 state_says[tunneler->fsm.state]);
+	tunneler_blame(tunneler, REASON_DEADLINE, 124, NULL, NULL);
+	post_kind(tunneler, FSM_ABORT);
+}
+
+static void enter_state(struct tunneler *tunneler, enum fsm_state from)
+{
+	enum fsm_state to = tunneler->fsm.state;
+
+	set_deadline(tunneler, state_allowance(tunneler));
+	watch_set_established(tunneler->watch, to == FSM_TAILNET_UP ||
+						       to == FSM_APPLICATION_UP);
+	if ((to == FSM_SHUTDOWN_APPLICATION || to == FSM_SHUTDOWN_TAILNET) &&
+	    !timer_active(&tunneler->budget))
+		timer_set(tunneler->config.loop, &tunneler->budget,
+			  tunneler_now(tunneler) +
+				  tunneler->config.shutdown_timeout_us);
+	tunneler->config.on_progress(tunneler->config.user, state_says[to]);
+	script_post_state(tunneler->config.app, fsm_state_name(from),
+			  fsm_state_name(to));
+}
+
+/* --- steps ------------------------------------------------------------------ */
+
+static void cancel_everything(struct tunneler *tunneler)
+{
+	tunneler_stop(tunneler);
+	task_post(tunneler->config.loop, &tunneler->finish);
+}
+
+static void act(struct tunneler *tunneler, enum fsm_action action)
+{
+	switch (action) {
+	case FSM_START_WORKSPACE:
+		tunneler_start_workspace(tunneler);
+		break;
+	case FSM_CONNECT_TAILNET:
+		tunneler_dial(tunneler);
+		break;
+	case FSM_START_APP:
+		tunneler_start_app(tunneler);
+		break;
+	case FSM_CLOSE_APP:
+		tunneler_close_app(tunneler);
+		break;
+	case FSM_SHUTDOWN_TAILNET_CONN:
+		tunneler_take_down(tunneler);
+		break;
+	case FSM_CANCEL:
+		cancel_everything(tunneler);
+		break;
+	case FSM_NO_ACTION:
+	case FSM_ACTION_COUNT:
+		break;
+	}
+}
+
+/* A build is under way: the short deadline of a returned starter is over. */
+static void note_build(struct tunneler *tunneler,
+		       const struct fsm_event *event)
+{
+	bool starting = event->kind == FSM_BUILD_UPDATE &&
+			event->build.transition == FSM_TRANSITION_START;
+
+	if (starting && !tunneler->build_seen &&
+	    tunneler->fsm.state == FSM_WAIT_FOR_WORKSPACE_STARTED)
+		set_deadline(tunneler, state_allowance(tunneler));
+	tunneler->build_seen = starting;
+}
+
+static void take_event(struct tunneler *tunneler,
+		       const struct fsm_event *event)
+{
+	struct fsm_step step;
+
+	note_build(tunneler, event);
+	fsm_step(&tunneler->fsm, &tunneler->config.fsm, event, &step);
+	for (size_t i = 0; i < step.log_count; i++)
+		log_at(tunneler->config.log, step.logs[i].level, ROOM,
+		       "%s (%s, %s -> %s)", step.logs[i].message,
+		       fsm_event_name(event->kind), fsm_state_name(step.from),
+		       fsm_state_name(step.to));
+	if (step.from != step.to && winds_down(step.to))
+		blame_step(tunneler, event);
+	if (step.from != step.to)
+		enter_state(tunneler, step.from);
+	if (step.from == FSM_ESTABLISH_TAILNET &&
+	    step.to == FSM_SHUTDOWN_TAILNET)
+		tunneler_cancel_dial(tunneler);
+	for (size_t i = 0; i < step.action_count; i++)
+		act(tunneler, step.actions[i]);
+}
+
+static void run_step(struct task *task)
+{
+	struct tunneler *tunneler = task->user;
+	struct fsm_event event;
+
+	while (tunneler->events.len >= sizeof(event) && !tunneler->exited) {
+		memcpy(&event, buf_data(&tunneler->events), sizeof(event));
+		buf_consume(&tunneler->events, sizeof(event));
+		take_event(tunneler, &event);
+	}
+}
+
+static void run_finish(struct task *task)
+{
+	struct tunneler *tunneler = task->user;
+
+	tunneler->config.on_exit(tunneler->config.user, &tunneler->reason);
+}
+
+/* --- the watch ---------------------------------------------------------------- */
+
+static void on_watch_event(void *user, const struct fsm_event *event)
+{
+	tunneler_post(user, event);
+}
+
+static void on_watch_fatal(void *user, const struct error *error)
+{
+	struct tunneler *tunneler = user;
+
+	tunneler_blame(tunneler, REASON_UNREACHABLE,
+		       status_of_code(error->code) == 1 ?
+			       69 : status_of_code(error->code),
+		       "the workspace cannot be watched", error);
+	post_kind(tunneler, FSM_SHUTDOWN_SIGNAL);
+}
+
+static const struct watch_handlers watch_handlers = {
+	.on_event = on_watch_event,
+	.on_fatal = on_watch_fatal,
+};
+
+static int start_watch(struct tunneler *tunneler, struct error *error)
+{
+	const struct rest *rest = tunneler->config.rest;
+	const struct watch_config config = {
+		.network = tunneler->config.network,
+		.loop = tunneler->config.loop,
+		.rng = tunneler->config.rng,
+		.log = tunneler->config.log,
+		.url = rest->url,
+		.token = rest->token,
+		.headers = rest->headers,
+		.header_count = rest->header_count,
+		.workspace_id = tunneler->workspace.id,
+		.agent_name = tunneler->config.agent_name,
+		.handlers = &watch_handlers,
+		.user = tunneler,
+	};
+
+	return watch_new(&config, &tunneler->watch, error);
+}
+
+/* --- life ------------------------------------------------------------------------ */
+
+int tunneler_new(const struct tunneler_config *config, struct tunneler **out,
+		 struct error *error)
+{
+	struct tunneler *tunneler = calloc(1, sizeof(*tunneler));
+	int err;
+
+	if (!tunneler)
+		return error_set(error, ERR_NOMEM, "no memory for a tunnel");
+	tunneler->config = *config;
+	tunneler->workspace = *config->workspace;
+	buf_init(&tunneler->events, EVENTS_CAP);
+	tunneler->step = (struct task){ .run = run_step, .user = tunneler };
+	tunneler->finish = (struct task){ .run = run_finish,
+					  .user = tunneler };
+	tunneler->deadline =
+		(struct timer){ .fire = deadline_fired, .user = tunneler };
+	tunneler->budget =
+		(struct timer){ .fire = budget_fired, .user = tunneler };
+	err = start_watch(tunneler, error);
+	if (err < 0) {
+		tunneler_free(tunneler);
+		return err;
+	}
+	set_deadline(tunneler, state_allowance(tunneler));
+	config->on_progress(config->user, state_says[FSM_INIT]);
+	*out = tunneler;
+	return 0;
+}
+
+void tunneler_stop(struct tunneler *tunneler)
+{
+	if (!tunneler || tunneler->exited)
+		return;
+	tunneler->exited = true;
+	watch_free(tunneler->watch);
+	tunneler->watch = NULL;
+	tunneler_cancel_starter(tunneler);
+	tunneler_drop_tailnet(tunneler);
+	timer_stop(tunneler->config.loop, &tunneler->deadline);
+	timer_stop(tunneler->config.loop, &tunneler->budget);
+}
+
+void tunneler_free(struct tunneler *tunneler)
+{
+	if (!tunneler)
+		return;
+	tunneler_stop(tunneler);
+	tunneler_free_starter(tunneler);
+	task_cancel(&tunneler->step);
+	task_cancel(&tunneler->finish);
+	buf_clear(&tunneler->events);
+	free(tunneler);
+}
+
+void tunneler_shutdown(struct tunneler *tunneler, enum reason_kind kind,
+		       int status)
+{
+	tunneler_blame(tunneler, kind, status, NULL, NULL);
+	post_kind(tunneler, FSM_SHUTDOWN_SIGNAL);
+}
+
+void tunneler_abort(struct tunneler *tunneler)
+{
+	tunneler_blame(tunneler, REASON_SIGNAL, 130, NULL, NULL);
+	post_kind(tunneler, FSM_ABORT);
+}
+
+const struct fsm *tunneler_fsm(const struct tunneler *tunneler)
+{
+	return &tunneler->fsm;
+}

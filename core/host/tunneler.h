@@ -1,0 +1,73 @@
+/*
+ * core/host/tunneler.h: one tunnel from the first watch event to the exit.
+ *
+ * Carries out what core/fsm decides: runs the starter, dials the agent,
+ * starts and closes the application, takes the tailnet down; posts every
+ * outcome back as the event that the action owes, and sees to it that no
+ * state can wait for ever (docs/fsm.md "Deadlines"). The counterpart of the
+ * seed's Tunneler.
+ */
+#ifndef TUNNELHOST_HOST_TUNNELER_H
+#define TUNNELHOST_HOST_TUNNELER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/base/log.h"
+#include "core/base/loop.h"
+#include "core/base/network.h"
+#include "core/base/rng.h"
+#include "core/fsm/fsm.h"
+#include "core/host/reason.h"
+#include "core/rest/rest.h"
+#include "core/script/script.h"
+
+struct tunneler;
+
+struct tunneler_config {
+	struct loop *loop;
+	struct network *network;
+	struct rng *rng;
+	struct log *log;
+	const struct rest *rest;	/* outlives the tunneler */
+	/* The token's and the person's own, for sockets; borrowed likewise. */
+	const struct http_header *headers;
+	size_t header_count;
+	const struct rest_workspace *workspace;	/* copied */
+	const char *agent_name;		/* "": the only one */
+	struct fsm_config fsm;
+	bool force_relay;
+	uint64_t timeout_us;		/* for build and agent */
+	uint64_t shutdown_timeout_us;
+	struct script *app;		/* loaded, arguments parsed */
+	struct script *starter;		/* loaded */
+	const struct script_parameter *overrides;	/* --parameter */
+	size_t override_count;
+	bool interactive;
+	/* One line for a person: the state and why. */
+	void (*on_progress)(void *user, const char *line);
+	/* A line of the starter or of a build. */
+	void (*on_note)(void *user, const char *source, const char *line);
+	/* Everything is down; once, from the loop. Free it then. */
+	void (*on_exit)(void *user, const struct reason *reason);
+	void *user;
+};
+
+/* 0 or what went wrong; then no callback. */
+int tunneler_new(const struct tunneler_config *config, struct tunneler **out,
+		 struct error *error);
+/*
+ * Giving it up at any time: tunneler_stop() ends everything at once, without
+ * on_exit; then script_free() of app and starter; then tunneler_free().
+ */
+void tunneler_stop(struct tunneler *tunneler);
+void tunneler_free(struct tunneler *tunneler);
+
+/* Graceful; the first reason stands. `status` is the exit status. */
+void tunneler_shutdown(struct tunneler *tunneler, enum reason_kind kind,
+		       int status);
+/* At once. */
+void tunneler_abort(struct tunneler *tunneler);
+const struct fsm *tunneler_fsm(const struct tunneler *tunneler);
+
+#endif

@@ -1,0 +1,204 @@
+/* connect_tailnet and shutdown_tailnet: the connection and its tunnel. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/host/tunneler_private.h"
+
+#define DIAL_TIMEOUT_US (30 * US_PER_S)
+
+static void dial_failed(struct tunneler *tunneler, const struct error *error)
+{
+	int status = status_of_code(error->code);
+
+	tunneler_blame(tunneler, REASON_UNREACHABLE, status == 1 ? 69 : status,
+		       "failed to dial workspace agent", error);
+	tunneler->dial_owed = false;
+	tunneler_post_tailnet(tunneler, false);
+}
+
+static const char *conn_state(void *user)
+{
+	struct tunneler *tunneler = user;
+
+	return fsm_state_name(tunneler->fsm.state);
+}
+
+static void conn_shutdown(void *user, int status)
+{
+	tunneler_shutdown(user, REASON_APP_DONE, status < 0 ? 0 : status);
+}
+
+static const char *agent_name(const struct tunneler *tunneler)
+{
+	const struct rest_workspace *workspace = &tunneler->workspace;
+
+	for (size_t i = 0; i < workspace->agent_count; i++)
+		if (uuid_equal(&workspace->agents[i].id,
+			       &tunneler->fsm.agent_id))
+			return workspace->agents[i].name;
+	return tunneler->config.agent_name;
+}
+
+static void on_up(void *user)
+{
+	struct tunneler *tunneler = user;
+
+	conn_init(&tunneler->conn, tunneler->tunnel, &tunneler->fsm.agent_id,
+		  agent_name(tunneler));
+	tunneler->conn.on_shutdown = conn_shutdown;
+	tunneler->conn.on_state = conn_state;
+	tunneler->conn.user = tunneler;
+	tunneler->dial_owed = false;
+	tunneler_post_tailnet(tunneler, true);
+}
+
+/* Down by our wish, a failed dial, or lost while up. */
+static void on_end(void *user, const struct error *error)
+{
+	struct tunneler *tunneler = user;
+
+	if (tunneler->dial_owed && error) {
+		dial_failed(tunneler, error);
+		return;
+	}
+	if (error && !tunneler->down_owed) {
+		log_error(tunneler->config.log, "tailnet", "%s",
+			  error->message);
+		tunneler_blame(tunneler, REASON_TAILNET_LOST, 69,
+			       "the tunnel was lost", error);
+	}
+	tunneler->dial_owed = tunneler->down_owed = false;
+	tunneler_post_tailnet(tunneler, false);
+}
+
+static const struct tunnel_events tunnel_events = {
+	.on_up = on_up,
+	.on_end = on_end,
+};
+
+/* Relays of embedded regions are where the deployment is. */
+static int rewrite_embedded(const char *url, struct derp_map *map,
+			    struct error *error)
+{
+	bool plain = strncmp(url, "http://", 7) == 0;
+	const char *host = strstr(url, "://") + 3;
+	const char *end = host + strcspn(host, "/");
+	const char *colon = memrchr(host, ':', (size_t)(end - host));
+	char name[DERP_MAP_HOST_CAP];
+	long port = plain ? 80 : 443;
+	size_t len;
+
+	if (colon && memchr(colon, ']', (size_t)(end - colon)))
+		colon = NULL;
+	if (colon)
+		port = strtol(colon + 1, NULL, 10);
+	len = (size_t)((colon ? colon : end) - host);
+	if (*host == '[' && len > 2) {
+		host++;
+		len -= 2;
+	}
+	if (len >= sizeof(name) || port <= 0 || port > 65535)
+		return error_set(error, ERR_MISUSE, "%s is no usable URL", url);
+	memcpy(name, host, len);
+	name[len] = '\0';
+	return derp_map_rewrite_embedded(map, name, (int32_t)port, plain);
+}
+
+static int open_tunnel(struct tunneler *tunneler,
+		       struct rest_connection *connection, struct error *error)
+{
+	struct tunnel_config config = {
+		.loop = tunneler->config.loop,
+		.network = tunneler->config.network,
+		.rng = tunneler->config.rng,
+		.log = tunneler->config.log,
+		.url = tunneler->config.rest->url,
+		.headers = tunneler->config.headers,
+		.header_count = tunneler->config.header_count,
+		.agent_id = tunneler->fsm.agent_id,
+		.derp_map = &connection->derp_map,
+		.force_websockets = connection->derp_force_websockets,
+		.timeout_us = DIAL_TIMEOUT_US,
+		.events = &tunnel_events,
+		.user = tunneler,
+	};
+	int err = rewrite_embedded(config.url, &connection->derp_map, error);
+
+	return err < 0 ? err : tunnel_new(&config, &tunneler->tunnel, error);
+}
+
+static void on_connection(void *user, const struct error *error,
+			  struct rest_connection *connection)
+{
+	struct tunneler *tunneler = user;
+	struct error failure;
+
+	tunneler->connection = NULL;
+	if (error)
+		dial_failed(tunneler, error);
+	else if (open_tunnel(tunneler, connection, &failure) < 0)
+		dial_failed(tunneler, &failure);
+}
+
+void tunneler_dial(struct tunneler *tunneler)
+{
+	struct error error;
+
+	tunneler->dial_owed = true;
+	if (rest_get_connection(tunneler->config.rest,
+				&tunneler->fsm.agent_id, on_connection,
+				tunneler, &tunneler->connection, &error) < 0)
+		dial_failed(tunneler, &error);
+}
+
+/* Its tailnet_update is owed all the same. */
+void tunneler_cancel_dial(struct tunneler *tunneler)
+{
+	if (!tunneler->dial_owed)
+		return;
+	if (tunneler->tunnel) {
+		tunnel_close(tunneler->tunnel);
+		return;
+	}
+	rest_cancel(tunneler->connection);
+	tunneler->connection = NULL;
+	tunneler->dial_owed = false;
+	tunneler_post_tailnet(tunneler, false);
+}
+
+static void on_tasks_ended(void *user, const struct script_result *result)
+{
+	struct tunneler *tunneler = user;
+
+	(void)result;
+	conn_clear(&tunneler->conn);
+	tunnel_close(tunneler->tunnel);
+}
+
+/* The script's tasks end and its streams close before the tunnel does. */
+void tunneler_take_down(struct tunneler *tunneler)
+{
+	tunneler->app_over = true;
+	tunneler->down_owed = true;
+	if (!tunneler->conn.tunnel) {
+		tunnel_close(tunneler->tunnel);
+		return;
+	}
+	script_conn_end(tunneler->config.app, &tunneler->conn.script);
+	if (script_cancel_tasks(tunneler->config.app, SCRIPT_TREE_TUNNEL,
+				on_tasks_ended, tunneler) < 0)
+		on_tasks_ended(tunneler, NULL);
+}
+
+void tunneler_drop_tailnet(struct tunneler *tunneler)
+{
+	rest_cancel(tunneler->connection);
+	tunneler->connection = NULL;
+	if (tunneler->conn.tunnel) {
+		script_conn_end(tunneler->config.app, &tunneler->conn.script);
+		conn_clear(&tunneler->conn);
+	}
+	tunnel_free(tunneler->tunnel);
+	tunneler->tunnel = NULL;
+	tunneler->dial_owed = tunneler->down_owed = false;
+}

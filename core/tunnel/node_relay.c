@@ -1,0 +1,351 @@
+/*
+ * The relays of a node, and what comes from them: disco answered, WireGuard
+ * opened, packets to the netstack.
+ */
+#include <string.h>
+
+#include "core/tunnel/node_private.h"
+
+#define RELAY_IDLE_US (60 * US_PER_S)
+
+/* How Tailscale writes "came by relay N" as an address: 127.3.3.40:N. */
+static const uint8_t relay_address[16] = { [10] = 0xff, 0xff, 127, 3, 3, 40 };
+
+static void answer_disco_ping(struct node_peer *peer, struct relay *relay,
+			      const struct disco_message *ping)
+{
+	struct disco_message pong = { .type = DISCO_PONG };
+	uint8_t *to = relay_reserve(relay, DISCO_PACKET_CAP);
+	int len;
+
+	if (!to)
+		return;
+	memcpy(pong.txid, ping->txid, sizeof(pong.txid));
+	memcpy(pong.source.address, relay_address, sizeof(relay_address));
+	pong.source.port = (uint16_t)relay_region(relay);
+	len = disco_packet(&peer->disco_shared, &peer->node->disco_public,
+			   peer->node->config.rng, &pong, to,
+			   DISCO_PACKET_CAP);
+	if (len > 0)
+		relay_commit(relay, &peer->config.key, (size_t)len);
+}
+
+/*
+ * Found by the node key that the relay vouches for: several peers may share
+ * a disco key (those of one worker do).
+ */
+static struct node_peer *disco_peer(const struct node *node,
+				    const struct key32 *from,
+				    const struct key32 *sender)
+{
+	struct wg_peer *wg = wg_peer_find(node->wg, from);
+	struct node_peer *peer = wg ? wg_peer_user(wg) : NULL;
+
+	return peer && peer->has_disco &&
+			       key_equal(&peer->config.disco_key, sender) ?
+		       peer : NULL;
+}
+
+static void take_disco(struct node *node, struct relay *relay,
+		       const struct key32 *from, const uint8_t *data,
+		       size_t len)
+{
+	struct disco_message message;
+	struct node_peer *peer;
+	struct key32 sender;
+
+	if (!disco_sender(data, len, &sender))
+		return;
+	peer = disco_peer(node, from, &sender);
+	if (!peer || disco_open(&peer->disco_shared, data, len, &message) < 0)
+		return;
+	if (message.type == DISCO_PING)
+		answer_disco_ping(peer, relay, &message);
+}
+
+/* What stands for the sender in WireGuard's rate limits. */
+static uint64_t source_token(const struct key32 *from)
+{
+	uint64_t token;
+
+	memcpy(&token, from->bytes, sizeof(token));
+	return token;
+}
+
+static void take_wireguard(struct node *node, const struct key32 *from,
+			   const uint8_t *data, size_t len)
+{
+	struct wg_in_result result;
+
+	if (len > sizeof(node->scratch))
+		return;
+	memcpy(node->scratch, data, len);
+	if (wg_in(node->wg, node->scratch, len, source_token(from),
+		  node_now(node), &result) < 0) {
+		log_debug(node->config.log, "wireguard", "ignored: %s",
+			  wg_ignored_name(result.reason));
+		return;
+	}
+	if (result.kind == WG_IN_DATA)
+		ns_in(node->ns, result.data, result.len, node_now(node));
+}
+
+static void on_packet(void *user, struct relay *relay,
+		      const struct key32 *from, const uint8_t *data, size_t len)
+{
+	struct node *node = user;
+
+	if (disco_is(data, len))
+		take_disco(node, relay, from, data, len);
+	else
+		take_wireguard(node, from, data, len);
+	node_kick(node);
+}
+
+static void on_writable(void *user, struct relay *relay)
+{
+	struct node *node = user;
+
+	node->room_again = true;
+	node_kick(node);
+	if (relay != node->home || node->home_seen)
+		return;
+	node->home_seen = true;
+	if (node->config.events->on_home)
+		node->config.events->on_home(node->config.user);
+}
+
+static void on_peer_gone(void *user, struct relay *relay,
+			 const struct key32 *peer)
+{
+	struct node *node = user;
+	char text[17];
+
+	hex_encode(peer->bytes, 8, text);
+	log_debug(node->config.log, "derp", "relay %lld does not know %s",
+		  (long long)relay_region(relay), text);
+}
+
+static const struct relay_events events = {
+	.on_packet = on_packet,
+	.on_writable = on_writable,
+	.on_peer_gone = on_peer_gone,
+};
+
+/* --- which relays there are ------------------------------------------------ */
+
+static int open_relay(struct node *node, int64_t region, struct relay **out,
+		      struct error *error)
+{
+	const struct derp_map_region *entry =
+		derp_map_region(&node->derp_map, region);
+	const struct derp_map_node *relay_node =
+		entry ? derp_map_relay(entry) : NULL;
+	const struct relay_config config = {
+		.loop = node->config.loop,
+		.network = node->config.network,
+		.rng = node->config.rng,
+		.log = node->config.log,
+		.private_key = &node->private_key,
+		.region_id = region,
+		.node = relay_node,
+		.force_websocket = node->config.force_websockets,
+		.home = region == node->config.home_region,
+		.events = &events,
+		.user = node,
+	};
+
+	if (!relay_node)
+		return error_set(error, ERR_UNREACHABLE,
+				 "the DERP map has no relay in region %lld",
+				 (long long)region);
+	if (node->relay_count == NODE_RELAY_CAP)
+		return error_set(error, ERR_LIMIT,
+				 "more than %d regions in use", NODE_RELAY_CAP);
+	return relay_new(&config, out, error);
+}
+
+static struct node_relay *find_slot(struct node *node, int64_t region)
+{
+	for (size_t i = 0; i < node->relay_count; i++)
+		if (relay_region(node->relays[i].relay) == region)
+			return &node->relays[i];
+	return NULL;
+}
+
+static void add_slot(struct node *node, struct relay *relay)
+{
+	node->relays[node->relay_count++] = (struct node_relay){
+		.relay = relay, .idle_us = node_now(node),
+	};
+}
+
+int node_open_home(struct node *node, struct error *error)
+{
+	int err = open_relay(node, node->config.home_region, &node->home,
+			     error);
+
+	if (err < 0)
+		return err;
+	add_slot(node, node->home);
+	node->last = node->home;
+	return 0;
+}
+
+static struct node_relay *slot_for(struct node *node, int64_t region)
+{
+	struct node_relay *slot = region ? find_slot(node, region) : NULL;
+	struct relay *relay;
+	struct error error;
+
+	if (slot || !region)
+		return slot;
+	if (open_relay(node, region, &relay, &error) < 0) {
+		log_warn(node->config.log, "derp", "relay %lld: %s",
+			 (long long)region, error.message);
+		return NULL;
+	}
+	add_slot(node, relay);
+	return &node->relays[node->relay_count - 1];
+}
+
+static void find_sole(struct node *node)
+{
+	size_t used = 0;
+
+	node->sole = NULL;
+	for (size_t i = 0; i < node->relay_count; i++)
+		if (node->relays[i].peers && used++ == 0)
+			node->sole = node->relays[i].relay;
+	if (used != 1)
+		node->sole = NULL;
+}
+
+static void leave_relay(struct node_peer *peer)
+{
+	struct node *node = peer->node;
+	struct node_relay *slot =
+		find_slot(node, relay_region(peer->relay));
+
+	peer->relay = NULL;
+	if (--slot->peers == 0)
+		slot->idle_us = node_now(node);
+}
+
+void node_use_relay(struct node_peer *peer, int64_t region)
+{
+	struct node *node = peer->node;
+	struct node_relay *slot;
+
+	if (peer->relay && relay_region(peer->relay) == region)
+		return;
+	if (peer->relay)
+		leave_relay(peer);
+	slot = slot_for(node, region);
+	if (slot) {
+		slot->peers++;
+		peer->relay = slot->relay;
+		node->last = slot->relay;
+		node->room_again = true;
+	}
+	find_sole(node);
+}
+
+struct relay *node_relay_to_fill(const struct node *node)
+{
+	if (node->sole)
+		return node->sole;
+	if (list_empty(&node->peers))
+		return NULL;
+	if (relay_up(node->last))
+		return node->last;
+	for (size_t i = 0; i < node->relay_count; i++)
+		if (node->relays[i].peers && relay_up(node->relays[i].relay))
+			return node->relays[i].relay;
+	return NULL;
+}
+
+void node_relays_flush(struct node *node)
+{
+	for (size_t i = 0; i < node->relay_count; i++)
+		relay_flush(node->relays[i].relay);
+}
+
+/* When it may be closed. */
+static uint64_t slot_deadline(const struct node *node,
+			      const struct node_relay *slot)
+{
+	return slot->peers || slot->relay == node->home ?
+		       DEADLINE_NONE : slot->idle_us + RELAY_IDLE_US;
+}
+
+static void close_slot(struct node *node, struct node_relay *slot)
+{
+	if (node->last == slot->relay)
+		node->last = node->home;
+	relay_free(slot->relay);
+	*slot = node->relays[--node->relay_count];
+}
+
+void node_relays_tick(struct node *node)
+{
+	for (size_t i = node->relay_count; i > 0; i--)
+		if (slot_deadline(node, &node->relays[i - 1]) <=
+		    node_now(node))
+			close_slot(node, &node->relays[i - 1]);
+}
+
+uint64_t node_relays_deadline(const struct node *node)
+{
+	uint64_t deadline = DEADLINE_NONE;
+
+	for (size_t i = 0; i < node->relay_count; i++)
+		deadline = deadline_min(deadline,
+					slot_deadline(node, &node->relays[i]));
+	return deadline;
+}
+
+void node_relays_free(struct node *node)
+{
+	while (node->relay_count)
+		relay_free(node->relays[--node->relay_count].relay);
+	node->home = node->last = node->sole = NULL;
+}
+
+/* Relays that moved are dialled at their new address the next time. */
+static void move_relays(struct node *node)
+{
+	for (size_t i = 0; i < node->relay_count; i++) {
+		struct relay *relay = node->relays[i].relay;
+		const struct derp_map_region *entry = derp_map_region(
+			&node->derp_map, relay_region(relay));
+		const struct derp_map_node *at =
+			entry ? derp_map_relay(entry) : NULL;
+
+		if (at && relay_set_node(relay, at) < 0)
+			log_warn(node->config.log, "derp",
+				 "relay %lld: the new address is too long",
+				 (long long)relay_region(relay));
+	}
+}
+
+int node_set_derp_map(struct node *node, const struct derp_map *map)
+{
+	struct derp_map copy = { .region_count = 0 };
+	int err = derp_map_copy(map, &copy);
+
+	if (err < 0)
+		return err;
+	derp_map_clear(&node->derp_map);
+	node->derp_map = copy;
+	move_relays(node);
+	list_each(at, next, &node->peers) {
+		struct node_peer *peer =
+			container_of(at, struct node_peer, link);
+
+		if (!peer->relay)
+			node_use_relay(peer, peer->config.home_region);
+	}
+	node_kick(node);
+	return 0;
+}

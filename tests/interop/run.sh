@@ -1,0 +1,34 @@
+#!/bin/sh
+# Builds the Go peer and runs the interop suite against one tunnelhost binary.
+# usage: run.sh TUNNELHOST SOURCE_DIRECTORY BUILD_DIRECTORY
+# Without a Go that can build the peer every test counts as skipped.
+set -eu
+tunnelhost=$1
+source=$2
+build=$3
+
+skip() {
+	count=$(grep -c '^func Test' "$source"/tests/interop/suite/*_test.go |
+		awk -F: '{ n += $2 } END { print n }')
+	echo "skipped: $1"
+	echo "0 passed, 0 failed, $count skipped"
+	exit 0
+}
+
+command -v go >/dev/null || skip "no go in PATH; the peer needs Go 1.26"
+have=$(go env GOVERSION | sed -E 's/^go([0-9]+)\.([0-9]+).*/\1 \2/')
+set -- $have
+[ "$1" -gt 1 ] || [ "$2" -ge 26 ] || skip "go $1.$2 is too old; the peer needs Go 1.26"
+
+cd "$source/tests/interop"
+mkdir -p "$build"
+go build -tags ts_debug_websockets -o "$build/peer" . ||
+	skip "the peer's Go modules cannot be had here"
+go vet ./suite
+TUNNELHOST=$tunnelhost PEER=$build/peer SOURCE=$source \
+	go test -count=1 -timeout 600s -v ./suite >"$build/interop.log" 2>&1 || true
+grep -v '^=== ' "$build/interop.log" || true
+awk '/^--- PASS/ { p++ } /^--- FAIL/ { f++ } /^--- SKIP/ { s++ }
+     /^(panic|FAIL.*build failed|FAIL.*setup failed)/ { f++ }
+     END { printf "%d passed, %d failed, %d skipped\n", p, f, s; exit f || !p }' \
+	"$build/interop.log"
