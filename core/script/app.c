@@ -8,9 +8,8 @@
 #include "core/script/std.h"
 #include "core/script/task.h"
 
-/* The application's table and its arguments stand in the registry. */
+/* The application's table stands in the registry. */
 static const char app_key;
-static const char args_key;
 
 static const char *const hooks[] = { "init", "start", "run", "close",
 				     "on_state", "on_log", "on_path",
@@ -206,6 +205,8 @@ static int load(struct script_call *call, const char *name)
 	struct script *script = call->script;
 
 	call->name = strdup(name);
+	if (call->source && (*name == '@' || *name == '='))
+		name++;
 	if (!script->directory)
 		script->directory = directory_of(name);
 	return script_call_run(call, SCRIPT_TREE_LOAD, load_body);
@@ -263,7 +264,7 @@ static int call_hook(lua_State *L, int arguments)
 static int init_body(lua_State *L)
 {
 	script_push_hook(L, "init");
-	lua_rawgetp(L, LUA_REGISTRYINDEX, &args_key);
+	script_push_args(L);
 	return call_hook(L, 1);
 }
 
@@ -294,7 +295,7 @@ static int start_body(lua_State *L)
 		script_push_hook(L, "start");
 	}
 	script_push_conn(L, call->conn);
-	lua_rawgetp(L, LUA_REGISTRYINDEX, &args_key);
+	script_push_args(L);
 	lua_pushinteger(L, call->attempt);
 	return call_hook(L, 3);
 }
@@ -395,81 +396,6 @@ int script_call_down(struct script *script,
 {
 	return call_if_there(reason_call(script, reason, done, user),
 			     SCRIPT_TREE_LOAD, "on_down", down_body);
-}
-
-/* What parse() of lua/tunnel/options.lua gives: args, help or usage. */
-static int parsed(lua_State *L, int status, lua_KContext ctx)
-{
-	struct script_call *call = lua_touserdata(L, 1);
-	struct script_result *result = &call->result;
-
-	(void)status;
-	(void)ctx;
-	lua_settop(L, 4);
-	if (lua_istable(L, 2)) {
-		lua_pushvalue(L, 2);
-		lua_rawsetp(L, LUA_REGISTRYINDEX, &args_key);
-		return 0;
-	}
-	if (!lua_isnil(L, 4))
-		script_call_text(L, call, 4);
-	if (lua_isboolean(L, 2))	/* false: help was asked for */
-		return 0;
-	result->ok = false;
-	result->status = SCRIPT_STATUS_USAGE;
-	error_set(&result->error, ERR_MISUSE, "%s",
-		  luaL_tolstring(L, 3, NULL));
-	return 0;
-}
-
-/* Stack: 1 the call, 2 the module. */
-static int parser_loaded(lua_State *L, int status, lua_KContext ctx)
-{
-	struct script_call *call = lua_touserdata(L, 1);
-
-	(void)status;
-	(void)ctx;
-	lua_getfield(L, 2, "parse");
-	lua_remove(L, 2);
-	lua_rawgetp(L, LUA_REGISTRYINDEX, &app_key);
-	lua_getfield(L, -1, "options");
-	lua_remove(L, -2);
-	lua_createtable(L, call->argc, 0);
-	for (int i = 0; i < call->argc; i++) {
-		lua_pushstring(L, call->argv[i]);
-		lua_rawseti(L, -2, i + 1);
-	}
-	lua_pushstring(L, call->name);
-	lua_callk(L, 3, LUA_MULTRET, 0, parsed);
-	return parsed(L, LUA_OK, 0);
-}
-
-static int parse_body(lua_State *L)
-{
-	lua_pushfstring(L, "%s/tunnel/options.lua", script_of(L)->lua_path);
-	script_load_file(L, lua_tostring(L, -1));
-	lua_remove(L, 2);
-	lua_callk(L, 0, 1, 0, parser_loaded);
-	return parser_loaded(L, LUA_OK, 0);
-}
-
-int script_parse_args(struct script *script, const char *program, int argc,
-		      char *const *argv, script_done *done, void *user)
-{
-	struct script_call *call = script_call_new(script, done, user);
-
-	if (!call)
-		return ERR_NOMEM;
-	call->name = strdup(program);
-	call->argv = calloc((size_t)argc + 1, sizeof(*call->argv));
-	for (int i = 0; call->argv && i < argc; i++, call->argc++)
-		call->argv[i] = strdup(argv[i]);
-	return script_call_run(call, SCRIPT_TREE_LOAD, parse_body);
-}
-
-void script_push_args(lua_State *L)
-{
-	lua_rawgetp(L, LUA_REGISTRYINDEX, &args_key);
 }
 
 void script_app_clear(struct script *script)

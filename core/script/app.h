@@ -8,7 +8,7 @@
 
 /* Forgets what is under way, without callbacks. */
 void script_app_clear(struct script *script);
-/* Pushes app[field]; whether it is a function. */
+/* Pushes app[field], or nil; whether it is a function. */
 bool script_push_hook(lua_State *L, const char *field);
 /* Pushes the parsed arguments, or nil. */
 void script_push_args(lua_State *L);

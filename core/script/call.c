@@ -128,8 +128,10 @@ static void call_ended(struct script_task *task, void *user)
 	struct script_call *call = user;
 	struct ending ending = { call, task };
 
-	if (task->script->closing)
-		return;		/* the call is gone already */
+	if (call->at_end)
+		call->at_end(call);
+	if (call->script->closing)
+		return;
 	if (!task->ok && script_protected(call->script, look_at_end, &ending,
 					  &call->result.error) < 0) {
 		call->result.ok = false;

@@ -33,6 +33,9 @@ struct script_call {
 	char *kind;
 	char *message;
 	const char *hook;		/* a static string */
+	/* Before done, whatever happened to the task; or NULL. */
+	void (*at_end)(struct script_call *call);
+	uint32_t handle;		/* for at_end: a slot */
 };
 
 struct script_call *script_call_new(struct script *script, script_done *done,

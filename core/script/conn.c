@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "core/script/app.h"
-#include "core/script/bindings.h"
+#include "core/script/conn.h"
 #include "core/script/failure.h"
 #include "core/script/lua_stream.h"
 #include "core/script/options.h"
@@ -12,27 +12,7 @@
  * `conn`, the connection to the workspace's agent, and `conn.tunnel`. When
  * the tunnel is gone the handles stay and answer `closed`.
  */
-#define TEXT_CAP 128
 #define DIAL_S 10
-#define REACHABLE_TRY_US (2 * US_PER_S)
-#define REACHABLE_PAUSE_US (500 * US_PER_MS)
-
-struct script_conn_object {
-	struct list link;		/* in script->conns */
-	struct script *script;
-	struct script_conn *conn;	/* NULL: the tunnel is gone */
-	struct list pendings;
-	unsigned users;			/* its handle and its tunnel's */
-	char agent_id[UUID_TEXT_CAP];
-	char agent_name[TEXT_CAP];
-	char address[TEXT_CAP];
-};
-
-struct ping {
-	struct script_pending pending;
-	struct script_ping answer;
-	uint64_t deadline_us;		/* of await_reachable */
-};
 
 static void conn_release(void *object)
 {
@@ -48,16 +28,14 @@ static void conn_release(void *object)
 
 static int conn_index(lua_State *L);
 static int conn_dial(lua_State *L);
-static int conn_ping(lua_State *L);
-static int conn_await_reachable(lua_State *L);
 static int conn_close(lua_State *L);
 static int tunnel_shutdown(lua_State *L);
 static int tunnel_state(lua_State *L);
 
 static const luaL_Reg conn_methods[] = {
 	{ "dial", conn_dial },
-	{ "ping", conn_ping },
-	{ "await_reachable", conn_await_reachable },
+	{ "ping", script_conn_ping },
+	{ "await_reachable", script_conn_await_reachable },
 	{ "ssh", script_conn_ssh },
 	{ NULL, NULL },
 };
@@ -102,9 +80,9 @@ int script_conn_closed(lua_State *L)
 	return script_fail(L, ERR_CLOSED, "the tunnel is gone");
 }
 
-static void copy_text(char out[TEXT_CAP], const char *text)
+static void copy_text(char out[SCRIPT_CONN_TEXT_CAP], const char *text)
 {
-	strncpy(out, text ? text : "", TEXT_CAP - 1);
+	strncpy(out, text ? text : "", SCRIPT_CONN_TEXT_CAP - 1);
 }
 
 static struct script_conn_object *new_object(lua_State *L,
@@ -195,7 +173,7 @@ static void cancel_op(struct script_pending *pending)
 	pending->op = NULL;
 }
 
-static void own(struct script_pending *pending,
+void script_conn_own(struct script_pending *pending,
 		struct script_conn_object *self)
 {
 	pending->owner = self;
@@ -204,7 +182,7 @@ static void own(struct script_pending *pending,
 }
 
 /* What is left until a deadline, for the host's own time-outs. */
-static uint64_t left(const struct script *script, uint64_t deadline_us)
+uint64_t script_conn_left(const struct script *script, uint64_t deadline_us)
 {
 	uint64_t now = loop_now_us(script->config.loop);
 
@@ -225,11 +203,12 @@ bool script_conn_dial(lua_State *L, struct script_conn_object *self,
 	}
 	pending = script_pending_new(L, sizeof(*pending));
 	err = self->conn->ops->dial(self->conn, port,
-				    left(self->script, deadline_us),
+				    script_conn_left(self->script,
+						     deadline_us),
 				    script_pending_connected, pending,
 				    &pending->op);
 	if (err == 0) {
-		own(pending, self);
+		script_conn_own(pending, self);
 		return true;
 	}
 	script_fail(L, err, "cannot dial port %d (%s)", port, err_name(err));
@@ -288,151 +267,6 @@ static int conn_dial(lua_State *L)
 		return 2;
 	return script_pending_wait(L, lua_touserdata(L, -1), "dial", deadline,
 				   0, dial_k);
-}
-
-static void pinged(void *user, const struct script_ping *answer,
-		   const struct error *error)
-{
-	struct ping *ping = user;
-
-	if (answer)
-		ping->answer = *answer;
-	script_pending_done(&ping->pending, error);
-}
-
-/* Pushes the pending; false: nil, err has been pushed. */
-static bool begin_ping(lua_State *L, struct script_conn_object *self,
-		       uint64_t deadline_us)
-{
-	struct ping *ping;
-	int err;
-
-	if (!self->conn) {
-		script_conn_closed(L);
-		return false;
-	}
-	ping = script_pending_new(L, sizeof(*ping));
-	err = self->conn->ops->ping(self->conn, left(self->script, deadline_us),
-				    pinged, ping, &ping->pending.op);
-	if (err == 0) {
-		own(&ping->pending, self);
-		return true;
-	}
-	script_fail(L, err, "cannot ping (%s)", err_name(err));
-	return false;
-}
-
-static void push_ping(lua_State *L, const struct script_ping *ping)
-{
-	lua_createtable(L, 0, 4);
-	lua_pushnumber(L, (lua_Number)ping->latency_us / 1e6);
-	lua_setfield(L, -2, "latency");
-	lua_pushboolean(L, ping->direct);
-	lua_setfield(L, -2, "direct");
-	if (ping->endpoint[0]) {
-		lua_pushstring(L, ping->endpoint);
-		lua_setfield(L, -2, "endpoint");
-	}
-	if (ping->derp_region[0]) {
-		lua_pushstring(L, ping->derp_region);
-		lua_setfield(L, -2, "derp_region");
-	}
-}
-
-static int ping_k(lua_State *L, int status, lua_KContext ctx)
-{
-	struct ping *ping = lua_touserdata(L, -1);
-
-	(void)status;
-	(void)ctx;
-	script_woken(L);
-	list_remove(&ping->pending.link);
-	if (!script_pending_answer(L, &ping->pending, "ping"))
-		return 2;
-	push_ping(L, &ping->answer);
-	return 1;
-}
-
-static int conn_ping(lua_State *L)
-{
-	struct script_conn_object *self = script_conn_check(L, 1);
-	uint64_t deadline = script_deadline_default(L, DIAL_S);
-	const struct script_option options[] = {
-		{ "timeout", SCRIPT_OPTION_TIMEOUT, &deadline },
-	};
-
-	script_options(L, 2, options, 1);
-	script_may_wait(L, "ping");
-	if (!begin_ping(L, self, deadline))
-		return 2;
-	return script_pending_wait(L, lua_touserdata(L, -1), "ping", deadline,
-				   0, ping_k);
-}
-
-/*
- * await_reachable: pings until one is answered. Stack: 1 conn, 2 the
- * deadline, and while a ping is under way, 3 the pending.
- */
-static int try_again(lua_State *L);
-
-static int paused_k(lua_State *L, int status, lua_KContext ctx)
-{
-	(void)status;
-	(void)ctx;
-	script_woken(L);
-	return try_again(L);
-}
-
-static int tried_k(lua_State *L, int status, lua_KContext ctx)
-{
-	struct ping *ping = lua_touserdata(L, 3);
-	struct script *script = script_of(L);
-	struct script_wait wait = { .what = "await_reachable" };
-	uint64_t deadline = (uint64_t)lua_tointeger(L, 2);
-
-	(void)status;
-	(void)ctx;
-	script_woken(L);
-	list_remove(&ping->pending.link);
-	if (script_pending_answer(L, &ping->pending, "await_reachable")) {
-		lua_pushboolean(L, 1);
-		return 1;
-	}
-	wait.deadline_us = loop_now_us(script->config.loop) +
-			   REACHABLE_PAUSE_US;
-	if (wait.deadline_us >= deadline ||
-	    script_error_code(L, -1) == ERR_CLOSED)
-		return 2;
-	lua_settop(L, 2);
-	return script_wait(L, &wait, 0, paused_k);
-}
-
-static int try_again(lua_State *L)
-{
-	struct script_conn_object *self = script_conn_check(L, 1);
-	uint64_t deadline = deadline_min(
-		(uint64_t)lua_tointeger(L, 2),
-		loop_now_us(self->script->config.loop) + REACHABLE_TRY_US);
-
-	if (!begin_ping(L, self, deadline))
-		return 2;
-	return script_pending_wait(L, lua_touserdata(L, 3), "await_reachable",
-				   deadline, 0, tried_k);
-}
-
-static int conn_await_reachable(lua_State *L)
-{
-	uint64_t deadline = script_deadline_default(L, DIAL_S);
-	const struct script_option options[] = {
-		{ "timeout", SCRIPT_OPTION_TIMEOUT, &deadline },
-	};
-
-	script_conn_check(L, 1);
-	script_options(L, 2, options, 1);
-	script_may_wait(L, "await_reachable");
-	lua_settop(L, 1);
-	lua_pushinteger(L, (lua_Integer)deadline);
-	return try_again(L);
 }
 
 /* The connection ends with its tunnel, not with a handle. */

@@ -41,10 +41,16 @@ static void set_metatable(lua_State *L)
 	lua_setmetatable(L, -2);
 }
 
+/* Codes that stay inside the core have no name out here. */
+static int outer(int code)
+{
+	return code > ERR_TIMEOUT && code != ERR_NOMEM ? ERR_INTERNAL : code;
+}
+
 static void push(lua_State *L, int code, const char *message)
 {
 	lua_createtable(L, 0, 3);
-	lua_pushstring(L, err_name(code));
+	lua_pushstring(L, err_name(outer(code)));
 	lua_setfield(L, -2, "code");
 	lua_pushstring(L, message);
 	lua_setfield(L, -2, "message");
@@ -82,6 +88,8 @@ int script_fail(lua_State *L, int code, const char *format, ...)
 
 int script_fail_with(lua_State *L, const struct error *error)
 {
+	if (error->code == ERR_MISUSE)
+		return luaL_error(L, "%s", error->message);
 	lua_pushnil(L);
 	push(L, error->code, error->message);
 	return 2;

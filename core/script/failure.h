@@ -19,6 +19,7 @@ void script_push_error(lua_State *L, int code, const char *format, ...)
 /* Pushes nil and an error value; returns 2. */
 int script_fail(lua_State *L, int code, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
+/* Raises for ERR_MISUSE. */
 int script_fail_with(lua_State *L, const struct error *error);
 int script_raise(lua_State *L, int code, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));

@@ -231,6 +231,11 @@ uint32_t script_handle_index(lua_State *L, int index)
 	return ((struct handle *)lua_touserdata(L, index))->index + 1;
 }
 
+void script_handle_end(struct script *script, uint32_t index)
+{
+	close_slot(script, index);
+}
+
 void script_handles_end(struct script *script, enum script_tree tree)
 {
 	for (uint32_t i = 0; i < script->slot_count; i++) {

@@ -17,7 +17,7 @@ struct script_handle_type {
 	/* Ends the object and frees it, or later once nobody uses it. */
 	void (*close)(void *object);
 	const luaL_Reg *methods;	/* beside close and __close */
-	lua_CFunction index;		/* __index beyond the methods, or NULL */
+	lua_CFunction index;		/* beyond the methods, or NULL */
 	lua_CFunction tostring;		/* or NULL: "stream #3" */
 	lua_CFunction close_method;	/* or NULL: the usual one */
 	bool lasting;			/* its tree's end does not close it */
@@ -44,6 +44,8 @@ void *script_handle_test(lua_State *L, int index,
 void script_handle_close(lua_State *L, int index,
 			 const struct script_handle_type *type);
 uint32_t script_handle_index(lua_State *L, int index);
+/* Closes the one in slot `index`, which must be in use. */
+void script_handle_end(struct script *script, uint32_t index);
 /* Closes all that belong to `tree`. */
 void script_handles_end(struct script *script, enum script_tree tree);
 void script_handles_clear(struct script *script);

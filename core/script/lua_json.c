@@ -42,12 +42,41 @@ static int json_decode(lua_State *L)
 	return script_fail(L, ERR_PROTOCOL, "%s", lua_tostring(L, -1));
 }
 
+/*
+ * Adds at least what the value at `index` will take, and stops beyond
+ * `max`: cjson's own buffer knows no limit, and ends the process when memory
+ * does. Deeper than cjson goes is left to its error.
+ */
+static size_t measure(lua_State *L, int index, size_t sum, size_t max,
+		      int depth)
+{
+	int top = lua_gettop(L);
+
+	index = lua_absindex(L, index);
+	if (lua_type(L, index) == LUA_TSTRING)
+		return sum + lua_rawlen(L, index) + 2;
+	if (!lua_istable(L, index) || depth == DEPTH_CAP)
+		return sum + 1;
+	luaL_checkstack(L, 4, "JSON");
+	lua_pushnil(L);
+	for (sum += 2; sum <= max && lua_next(L, index); lua_pop(L, 1)) {
+		if (lua_type(L, -2) == LUA_TSTRING)
+			sum += lua_rawlen(L, -2) + 3;
+		sum = measure(L, -1, sum, max, depth + 1);
+	}
+	lua_settop(L, top);
+	return sum;
+}
+
 static int json_encode(lua_State *L)
 {
 	size_t max = read_max(L);
 	size_t len;
 
 	luaL_checkany(L, 1);
+	if (measure(L, 1, 0, max, 0) > max)
+		return script_fail(L, ERR_TOO_LARGE, "JSON of more than %zu "
+				   "bytes", max);
 	lua_pushvalue(L, lua_upvalueindex(1));
 	lua_pushvalue(L, 1);
 	if (lua_pcall(L, 1, 1, 0) != LUA_OK)

@@ -57,8 +57,10 @@ static int write_line(lua_State *L)
 		lua_rawgeti(L, 3, i);
 		add_field(L);
 	}
+	/* A line is a line: nobody writes a second one into the log. */
+	luaL_gsub(L, lua_tostring(L, 4), "\n", " ");
 	log_at(script_of(L)->config.log, level, "app", "%s",
-	       lua_tostring(L, 4));
+	       lua_tostring(L, -1));
 	return 0;
 }
 

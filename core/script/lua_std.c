@@ -96,7 +96,20 @@ static int written(lua_State *L, int status, lua_KContext ctx)
 	return 1;
 }
 
-/* A call of its own, so that whatever it leaves is its result. */
+static int send_bytes(lua_State *L);
+
+static int turn_k(lua_State *L, int status, lua_KContext ctx)
+{
+	(void)status;
+	(void)ctx;
+	script_woken(L);
+	return send_bytes(L);
+}
+
+/*
+ * A call of its own, so that whatever it leaves is its result. Here several
+ * tasks may write at a time: each waits for its turn.
+ */
 static int send_bytes(lua_State *L)
 {
 	enum file file = check_file(L, 1);
@@ -104,7 +117,13 @@ static int send_bytes(lua_State *L)
 
 	if (!self)
 		return script_fail(L, ERR_CLOSED, "there is no such stream");
-	return script_stream_send(L, self, DEADLINE_NONE);
+	if (!self->writing)
+		return script_stream_send(L, self, DEADLINE_NONE);
+	return script_wait(L, &(struct script_wait){
+		.what = "write",
+		.on = &self->writers,
+		.deadline_us = DEADLINE_NONE,
+	}, 0, turn_k);
 }
 
 static int write_string(lua_State *L)
@@ -383,8 +402,13 @@ static const struct script_handle_type stdio_type = {
 
 int script_push_stdio(lua_State *L)
 {
-	struct script_stream *self = &script_of(L)->std->in_out;
+	struct script *script = script_of(L);
+	struct script_stream *self = &script->std->in_out;
+	struct stream *stream;
 
+	if (!self->stream && script->open_stdio &&
+	    script->open_stdio(script->run_user, &stream) == 0)
+		script_stream_init(self, script, stream);
 	if (!self->stream)
 		return script_fail(L, ERR_CLOSED, "there is no stdio");
 	script_handle_new(L, &stdio_type, 0);

@@ -54,6 +54,8 @@ void script_stream_init(struct script_stream *self, struct script *script,
 			struct stream *stream);
 /* A type's close: closes the stream, and disposes when nobody is inside. */
 void script_stream_release(void *object);
+/* A task has left: disposes of what is released and empty. */
+void script_stream_leave(struct script_stream *self);
 /* What carried the stream is gone, and the stream with it. */
 void script_stream_detach(struct script_stream *self);
 /* Pushes a handle of the usual type, which takes `stream` unless it raises. */
@@ -71,6 +73,12 @@ int script_stream_receive(lua_State *L, struct script_stream *self,
 /* Sends the string at index 2, likewise. */
 int script_stream_send(lua_State *L, struct script_stream *self,
 		       uint64_t deadline_us);
+/* stream_receive.c, stream_send.c */
+int script_stream_method_receive(lua_State *L);
+int script_stream_method_receive_any(lua_State *L);
+int script_stream_method_lines(lua_State *L);
+int script_stream_method_send(lua_State *L);
+int script_stream_method_flush(lua_State *L);
 /* lua_splice.c: the stream is being closed. */
 void script_splice_stop(struct script_splice *splice);
 void script_stream_watch(struct script_stream *self);

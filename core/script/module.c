@@ -16,6 +16,7 @@ struct module {
 	struct io *io;
 	struct rng rng;
 	struct script_local *local;
+	struct stream *stdio;
 	struct script *script;
 };
 
@@ -26,12 +27,26 @@ static void run_until(void *user, const bool *done)
 	io_run(module->io, done);
 }
 
+static int open_stdio(void *user, struct stream **out)
+{
+	struct module *module = user;
+	int err = io_stdio(module->io, &module->stdio, NULL);
+
+	if (err < 0)
+		module->stdio = NULL;
+	else
+		*out = module->stdio;
+	return err;
+}
+
 static int module_gc(lua_State *L)
 {
 	struct module *module = lua_touserdata(L, 1);
 
 	if (module->script)
 		script_free(module->script);
+	if (module->stdio)
+		stream_close(module->stdio, false);
 	if (module->local)
 		script_local_io_free(module->local);
 	if (module->io)
@@ -71,6 +86,7 @@ static int open_module(lua_State *L, struct module *module)
 		return luaL_error(L, "tunnel: not enough memory");
 	module->script->run_until = run_until;
 	module->script->run_user = module;
+	module->script->open_stdio = open_stdio;
 	return script_open_core(L);
 }
 

@@ -71,7 +71,7 @@ struct script_config {
 	struct loop *loop;
 	struct rng *rng;
 	struct log *log;		/* NULL: silent */
-	struct script_local *local;	/* NULL: listen and connect answer denied */
+	struct script_local *local;	/* NULL: listen, connect: denied */
 	/*
 	 * Reads the process's stdin, writes its stdout; and its stderr.
 	 * Borrowed; the script takes over on_change. NULL: none.
@@ -112,7 +112,10 @@ struct script_result {
 };
 typedef void script_done(void *user, const struct script_result *result);
 
-/* 0 or ERR_NOMEM/ERR_LIMIT, without callback, from each call with a done. */
+/*
+ * 0; or ERR_NOMEM or ERR_LIMIT without callback, from each call with a done.
+ * A done may start the next call, or script_free().
+ */
 
 /*
  * Reads an application, runs its main chunk (which may wait) and checks its
@@ -120,7 +123,10 @@ typedef void script_done(void *user, const struct script_result *result);
  */
 int script_load_app(struct script *script, const char *path,
 		    script_done *done, void *user);
-/* The same with the source in memory (`run -e`); `name` for messages. */
+/*
+ * The same with the source in memory (`run -e`). `name` for messages: "=app",
+ * or "@" and a path, whose directory require() then searches first.
+ */
 int script_load_app_source(struct script *script, const char *source,
 			   size_t len, const char *name, script_done *done,
 			   void *user);
@@ -150,7 +156,11 @@ struct script_ping {
 typedef void script_pinged(void *user, const struct script_ping *ping,
 			   const struct error *error);
 
-/* A datagram "connection" to one port. Set by the script: on_receive. */
+/*
+ * A datagram "connection" to one port. Set by the script: on_receive. Like
+ * the streams of dial it stays valid, if dead, after script_conn_end(),
+ * until it is closed.
+ */
 struct script_datagram;
 struct script_datagram_ops {
 	int (*send)(struct script_datagram *datagram, const void *data,
@@ -271,7 +281,10 @@ struct script_workspace_ops {
 	void (*log)(struct script_workspace *workspace, const char *line);
 };
 
-/* Borrowed until script_start_workspace()'s done. */
+/*
+ * Borrowed until script_start_workspace()'s done, or until script_free().
+ * A starter that must stop early: script_cancel_tasks(SCRIPT_TREE_LOAD).
+ */
 struct script_workspace {
 	const struct script_workspace_ops *ops;
 	const char *id;

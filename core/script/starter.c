@@ -17,8 +17,9 @@
 #define BUILD_CAP 1000
 
 struct workspace_object {
-	struct script *script;
 	struct script_workspace *workspace;
+	struct script_call *call;	/* that may not end before it */
+	struct list pendings;
 };
 
 /* The answer of one request, copied. */
@@ -30,9 +31,24 @@ struct answer {
 	size_t parameter_count;
 };
 
+/* What other tasks still wait for ends with `closed`. */
 static void workspace_release(void *object)
 {
-	free(object);
+	static const struct error gone = { ERR_CLOSED,
+					   "the starter has ended" };
+	struct workspace_object *self = object;
+	struct list *at;
+
+	while ((at = list_pop(&self->pendings))) {
+		struct script_pending *pending =
+			container_of(at, struct script_pending, link);
+
+		if (pending->op)
+			pending->cancel(pending);
+		script_pending_done(pending, &gone);
+	}
+	self->call->at_end = NULL;
+	free(self);
 }
 
 static int workspace_index(lua_State *L);
@@ -181,6 +197,7 @@ static struct answer *new_answer(lua_State *L, struct workspace_object *self)
 	answer->pending.owner = self;
 	answer->pending.cancel = cancel;
 	answer->pending.clear = clear;
+	list_add_tail(&self->pendings, &answer->pending.link);
 	return answer;
 }
 
@@ -200,6 +217,7 @@ static int built_k(lua_State *L, int status, lua_KContext ctx)
 	(void)status;
 	(void)ctx;
 	script_woken(L);
+	list_remove(&answer->pending.link);
 	if (!script_pending_answer(L, &answer->pending, "build"))
 		return 2;
 	push_build(L, answer->builds);
@@ -271,6 +289,7 @@ static int builds_k(lua_State *L, int status, lua_KContext ctx)
 	(void)status;
 	(void)ctx;
 	script_woken(L);
+	list_remove(&answer->pending.link);
 	if (!script_pending_answer(L, &answer->pending, "builds"))
 		return 2;
 	lua_createtable(L, (int)answer->build_count, 0);
@@ -302,6 +321,7 @@ static int parameters_k(lua_State *L, int status, lua_KContext ctx)
 	(void)status;
 	(void)ctx;
 	script_woken(L);
+	list_remove(&answer->pending.link);
 	if (!script_pending_answer(L, &answer->pending, "build_parameters"))
 		return 2;
 	push_parameters(L, answer->parameters, answer->parameter_count);
@@ -341,6 +361,12 @@ static int started(lua_State *L, int status, lua_KContext ctx)
 	return 0;
 }
 
+/* The starter was killed, or has failed, before it could close it. */
+static void end_workspace(struct script_call *call)
+{
+	script_handle_end(call->script, call->handle);
+}
+
 static int start_body(lua_State *L)
 {
 	struct script_call *call = lua_touserdata(L, 1);
@@ -350,8 +376,11 @@ static int start_body(lua_State *L)
 	self = calloc(1, sizeof(*self));
 	if (!self)
 		return script_raise(L, ERR_LIMIT, "no memory");
-	self->script = script_of(L);
+	list_init(&self->pendings);
 	self->workspace = call->workspace;
+	self->call = call;
+	call->at_end = end_workspace;
+	call->handle = script_handle_index(L, -1) - 1;
 	script_handle_set(L, -1, self);
 	lua_toclose(L, 2);
 	if (!script_push_hook(L, "start_workspace"))

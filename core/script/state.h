@@ -72,6 +72,8 @@ struct script {
 	/* Runs the loop until *done: plain lua5.4 and its main thread. */
 	void (*run_until)(void *user, const bool *done);
 	void *run_user;
+	/* Opens stdio on its first use, or NULL; the caller's to close. */
+	int (*open_stdio)(void *user, struct stream **out);
 
 	struct list calls;
 	struct list cancellations;

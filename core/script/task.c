@@ -375,6 +375,16 @@ int script_task_results(lua_State *L, struct script_task *task)
 	return count - 1;
 }
 
+static void log_lines(struct log *log, const char *text)
+{
+	while (text && *text) {
+		size_t len = strcspn(text, "\n");
+
+		log_error(log, "script", "%.*s", (int)len, text);
+		text += len + (text[len] == '\n');
+	}
+}
+
 static int describe(lua_State *L)
 {
 	struct script_task *task = lua_touserdata(L, 1);
@@ -382,9 +392,9 @@ static int describe(lua_State *L)
 
 	script_task_results(L, task);
 	script_read_error(L, -1, &error);
-	log_error(task->script->config.log, "script", "a task failed: %s%s%s",
-		  error.message, task->traceback ? "\n" : "",
-		  task->traceback ? task->traceback : "");
+	log_error(task->script->config.log, "script", "a task failed: %s",
+		  error.message);
+	log_lines(task->script->config.log, task->traceback);
 	return 0;
 }
 

@@ -5,7 +5,9 @@
 #include <lauxlib.h>
 #include <lua.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static void load_fails(const char *source, int status, const char *message)
 {
@@ -224,8 +226,8 @@ static void hooks_in_order(void **state)
 		" on_state = function(a, b) tunnel.sleep(0.1) "
 		"print('state', a, b) end,\n"
 		" on_log = function(s, l) print('log', s, l) end,\n"
-		" close = function(r) print('close', r.kind, r.message, r.code) "
-		"end,\n"
+		" close = function(r) "
+		"print('close', r.kind, r.message, r.code) end,\n"
 		" on_down = function(r) return 'reconnect', 1.5 end }";
 	const struct script_reason reason = { "tailnet_lost", "gone",
 					      ERR_RESET };
@@ -412,6 +414,39 @@ static void the_host_registers_functions(void **state)
 	fixture_clear(&f);
 }
 
+/* Their pieces do not mix, though the pipe is far too small. */
+static void several_tasks_may_print(void **state)
+{
+	struct fixture f;
+	struct outcome out;
+	size_t lines = 0;
+
+	(void)state;
+	fixture_init(&f);
+	fixture_load(&f, "local tunnel = require 'tunnel' return { run = "
+		     "function() local g <close> = tunnel.group() for i = 1, 3 "
+		     "do g:spawn(function() for _ = 1, 4 do "
+		     "print(tostring(i):rep(199999)) end end) end "
+		     "return g:wait() end }", &out);
+	out.done = false;
+	script_call_start(f.script, NULL, 1, outcome_set, &out);
+	while (!out.done || lines < 12) {
+		const uint8_t *data;
+		ssize_t got;
+
+		virtual_loop_run(&f.v, f.v.now_us + 1000, &out.done);
+		got = stream_peek(f.stdio[1], &data);
+		assert_true(got >= 200000 || (out.done && got > 0));
+		for (size_t i = 0; i < 199999; i++)
+			assert_int_equal(data[i], data[0]);
+		assert_int_equal(data[199999], '\n');
+		stream_consume(f.stdio[1], 200000);
+		lines++;
+	}
+	assert_true(out.ok);
+	fixture_clear(&f);
+}
+
 /* A fake deployment for starters. */
 struct fake_workspace {
 	struct script_workspace workspace;
@@ -422,6 +457,8 @@ struct fake_workspace {
 	void *user;
 	int answers[4];			/* enum err of each build; 0 success */
 	unsigned builds;
+	bool hold;			/* builds are never answered */
+	unsigned canceled;
 	char asked[512];
 	char logged[512];
 };
@@ -457,7 +494,8 @@ static int fake_build(struct script_workspace *workspace,
 	fake->built = done;
 	fake->user = user;
 	fake->answer = (struct task){ .run = answer_build, .user = fake };
-	task_post(fake->loop, &fake->answer);
+	if (!fake->hold)
+		task_post(fake->loop, &fake->answer);
 	*op = fake;
 	return 0;
 }
@@ -487,6 +525,7 @@ static int fake_parameters(struct script_workspace *workspace,
 static void fake_workspace_cancel(struct script_workspace *workspace, void *op)
 {
 	(void)op;
+	((struct fake_workspace *)workspace)->canceled++;
 	task_cancel(&((struct fake_workspace *)workspace)->answer);
 }
 
@@ -560,6 +599,55 @@ static void starters(void **state)
 	assert_true(out.ok);
 }
 
+static void fixture_load_starter(struct fixture *f, const char *source,
+				 struct outcome *out)
+{
+	char path[] = "/tmp/starterXXXXXX";
+	int fd = mkstemp(path);
+
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, source, strlen(source)),
+			 (ssize_t)strlen(source));
+	close(fd);
+	script_load_starter(f->script, path, outcome_set, out);
+	virtual_loop_run(&f->v, FOREVER, &out->done);
+	unlink(path);
+	if (!out->ok)
+		fail_msg("%s", out->error.message);
+}
+
+/* A killed starter leaves nothing that touches the host's workspace. */
+static void a_killed_starter_lets_go(void **state)
+{
+	static const char source[] =
+		"local tunnel = require 'tunnel'\n"
+		"return { start_workspace = function(workspace)\n"
+		" tunnel.spawn(function()\n"
+		"  local b, err = workspace:build{} print(b, err.code)\n"
+		"  print(pcall(workspace.build, workspace, {})) end)\n"
+		" tunnel.sleep(0) while true do end end }";
+	struct fake_workspace *fake = calloc(1, sizeof(*fake));
+	struct fixture f;
+	struct outcome out = { 0 };
+
+	(void)state;
+	fixture_init(&f);
+	fixture_open(&f);
+	fake->workspace.ops = &workspace_ops;
+	fake->loop = &f.v.loop;
+	fake->hold = true;
+	fixture_load_starter(&f, source, &out);
+	out.done = false;
+	script_start_workspace(f.script, &fake->workspace, outcome_set, &out);
+	virtual_loop_run(&f.v, FOREVER, &out.done);
+	assert_int_equal(out.status, 70);
+	assert_int_equal(fake->canceled, 1);
+	free(fake);
+	virtual_loop_run(&f.v, f.v.now_us + 1000, NULL);
+	assert_non_null(strstr(fixture_stdout(&f), "nil\tclosed\nfalse\t"));
+	fixture_clear(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -576,7 +664,9 @@ int main(void)
 		cmocka_unit_test(an_old_conn_answers_closed),
 		cmocka_unit_test(done_may_free_the_script),
 		cmocka_unit_test(the_host_registers_functions),
+		cmocka_unit_test(several_tasks_may_print),
 		cmocka_unit_test(starters),
+		cmocka_unit_test(a_killed_starter_lets_go),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
