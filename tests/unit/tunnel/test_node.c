@@ -693,6 +693,7 @@ static void relays_of_a_new_map(void **state)
 	struct world *world = *state;
 	struct derp_map small = { .region_count = 0 };
 	struct member a, b;
+	struct pinged pinged = { .err = 1 };
 	struct node_config config;
 	struct error error;
 	struct node *node;
@@ -704,9 +705,14 @@ static void relays_of_a_new_map(void **state)
 	assert_int_equal(node_set_derp_map(a.node, &small), 0);
 	member_init(&b, world, 3);
 	member_meet(&a, &b);
+	assert_int_equal(node_ping(a.node, b.address[0], 10 * US_PER_S,
+				   on_ping, &pinged), 0);
 	world_run(world, 5 * US_PER_S);
 	assert_int_equal(site_conns(&world->sites[3]), 1);
+	/* What was asked meanwhile has waited. */
 	assert_int_equal(node_set_derp_map(a.node, &world->map), 0);
+	world_until(world, &pinged.done, US_PER_S);
+	assert_int_equal(pinged.err, 0);
 	check_ping(&a, &b);
 
 	config = (struct node_config){
