@@ -227,6 +227,9 @@ static void channel_closed(void *user, const struct channel_end *end)
 
 	relay->channel = NULL;
 	if (relay->open || relay->by_websocket || !wants_websocket(end)) {
+		/* Refused both ways: begin anew, it may do only one. */
+		if (!relay->open)
+			relay->by_websocket = relay->config.force_websocket;
 		lost(relay, &end->error);
 		return;
 	}

@@ -107,8 +107,12 @@ static void on_session(void *user, const struct uuid *peer)
 
 static void on_silent(void *user, const struct uuid *peer)
 {
+	struct tunnel *tunnel = user;
+
 	(void)peer;
-	fail(user, ERR_TIMEOUT, "the agent has not answered for 90 s");
+	if (tunnel->phase == TUNNEL_CONNECTING || tunnel->phase == TUNNEL_UP)
+		fail(tunnel, ERR_TIMEOUT,
+		     "the agent has not answered for 90 s");
 }
 
 static void on_home(void *user)

@@ -169,6 +169,26 @@ static void websocket_after_4xx(void **state)
 	relay_free(b.relay);
 }
 
+/* A relay that refuses all for a moment may know no WebSockets. */
+static void refused_both_ways(void **state)
+{
+	struct world *world = *state;
+	struct end a;
+
+	world->sites[1].refuse = 404;
+	end_open(&a, world, false);
+	world_run(world, US_PER_S);
+	assert_true(world->sites[1].upgrades > 1);
+	assert_int_equal(world->sites[1].upgrades,
+			 world->sites[1].websockets);
+	world->sites[1].refuse = 0;
+	world_run(world, 5 * US_PER_S);
+	assert_true(relay_up(a.relay));
+	assert_int_equal(world->sites[1].upgrades,
+			 world->sites[1].websockets + 1);
+	relay_free(a.relay);
+}
+
 static void no_websocket_after_5xx(void **state)
 {
 	struct world *world = *state;
@@ -427,6 +447,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(upgrade_first),
 		TEST(websocket_after_4xx),
+		TEST(refused_both_ways),
 		TEST(no_websocket_after_5xx),
 		TEST(forced_websocket),
 		TEST(flapping_backs_off),

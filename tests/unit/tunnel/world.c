@@ -456,6 +456,10 @@ void world_init(struct world *world, uint64_t seed)
 	struct memory_network_config config = { .latency_us = 1000,
 						.chunk_cap = 3000 };
 
+	const char *other = getenv("SEED");	/* to try more by hand */
+
+	if (other)
+		seed = strtoull(other, NULL, 10);
 	memset(world, 0, sizeof(*world));
 	virtual_loop_init(&world->v);
 	world->loop = &world->v.loop;
