@@ -113,6 +113,7 @@ int agent_listen(struct agent *agent)
 	struct ns_listener *listener;
 	int err;
 
+	agent_udp_listen(agent);
 	for (size_t i = 0; i < sizeof(ports) / sizeof(ports[0]); i++) {
 		err = ns_listen(ns, ports[i], 0, accepted_service, agent,
 				&listener);

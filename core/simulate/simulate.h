@@ -64,7 +64,8 @@ struct simulation_config {
 	struct rng *rng;
 	struct log *log;
 	/* All below may be left zero. */
-	struct network *stun_network;	/* NULL: `network` */
+	/* STUN and forwarded UDP; NULL: `network`. */
+	struct network *udp_network;
 	const char *user_name;		/* "simulated"; copied */
 	const char *token;		/* else random; copied */
 	/* NULL: ports without a handler refuse. Outlives the simulation. */

@@ -1,4 +1,7 @@
 /* The whole way: a client's tunnel to an agent of the deployment. */
+#include <arpa/inet.h>
+#include <netinet/in.h>
+
 #include "core/base/pipe.h"
 #include "core/conn/sshc.h"
 #include "tests/simulated/streams.h"
@@ -250,6 +253,72 @@ static void forwards_other_ports(void **state)
 	scene_clear(&scene);
 }
 
+/* --- UDP --------------------------------------------------------------------- */
+
+struct echo_socket {
+	struct datagram *socket;
+	unsigned got;
+};
+
+static void echo_datagram(void *user, const struct sockaddr *from,
+			  const uint8_t *data, size_t len, size_t segment)
+{
+	struct echo_socket *echo = user;
+
+	echo->got++;
+	(void)echo->socket->ops->send(echo->socket, from, data, len, segment);
+}
+
+struct udp_answer {
+	char text[64];
+	bool done;
+};
+
+static void udp_answered(void *user, const uint8_t *data, size_t len)
+{
+	struct udp_answer *answer = user;
+
+	snprintf(answer->text, sizeof(answer->text), "%.*s", (int)len,
+		 (const char *)data);
+	answer->done = true;
+}
+
+static void forwards_udp(void **state)
+{
+	static const struct datagram_events events = {
+		.on_receive = echo_datagram,
+	};
+	struct sockaddr_storage where;
+	struct echo_socket echo = { .got = 0 };
+	struct udp_answer answer = { .done = false };
+	struct sockaddr_in v4;
+	struct tunnel_udp *udp;
+	struct scene scene;
+	struct error error;
+
+	(void)state;
+	scene_init(&scene, &plain);
+	assert_int_equal(network_open_datagram(scene.world.network, NULL,
+					       &events, &echo, &echo.socket,
+					       &error), 0);
+	echo.socket->ops->local(echo.socket, &where);
+	memcpy(&v4, &where, sizeof(v4));
+	assert_int_equal(tunnel_udp_open(scene.client.tunnel,
+					 ntohs(v4.sin_port), udp_answered,
+					 &answer, &udp), 0);
+	for (int i = 0; i < 2; i++) {
+		answer.done = false;
+		assert_int_equal(tunnel_udp_send(udp, "hello", 5), 0);
+		assert_true(world_run(&scene.world, US_PER_S, &answer.done));
+		assert_string_equal(answer.text, "hello");
+	}
+	assert_int_equal(echo.got, 2);
+	world_run(&scene.world, 200 * US_PER_S, NULL);	/* idles out */
+	tunnel_udp_close(udp);
+	echo.socket->ops->close(echo.socket);
+	scene_clear(&scene);
+}
+
 /* --- what agents offer --------------------------------------------------------- */
 
 static void offers_an_http_api(void **state)
@@ -414,6 +483,47 @@ static void holds_twenty_tunnels(void **state)
 	world_clear(&world);
 }
 
+/* When everything happened, and who was who. */
+struct trace {
+	struct tunnel_timeline timeline;
+	struct uuid agent;
+	struct uuid peer;
+	uint64_t done_us;
+};
+
+static void run_once(const struct world_config *config, struct trace *trace)
+{
+	struct scene scene;
+	struct transfer transfer;
+
+	scene_init(&scene, config);
+	trace->timeline = *tunnel_timeline(scene.client.tunnel);
+	trace->agent = *simulation_agent_id(scene.workspace, 0);
+	trace->peer = simulation_last_peer(scene.world.sim);
+	transfer_init(&transfer, client_dial(&scene.client, PORT),
+		      &scene.world.rng, MIB);
+	assert_true(world_run(&scene.world, 60 * US_PER_S, &transfer.done));
+	transfer_clear(&transfer);
+	trace->done_us = scene.world.v.now_us;
+	scene_clear(&scene);
+}
+
+static void is_the_same_with_the_same_seed(void **state)
+{
+	struct world_config config = { .seed = 31,
+				       .latency_us = 3 * US_PER_MS,
+				       .chunk_cap = 900 };
+	struct trace a, b, other;
+
+	(void)state;
+	run_once(&config, &a);
+	run_once(&config, &b);
+	config.seed = 32;
+	run_once(&config, &other);
+	assert_memory_equal(&a, &b, sizeof(a));
+	assert_false(uuid_equal(&a.agent, &other.agent));
+}
+
 static void goes_away_under_a_tunnel(void **state)
 {
 	struct scene scene;
@@ -439,6 +549,8 @@ int main(void)
 		cmocka_unit_test(a_closed_port_refuses),
 		cmocka_unit_test(answers_pings),
 		cmocka_unit_test(forwards_other_ports),
+		cmocka_unit_test(forwards_udp),
+		cmocka_unit_test(is_the_same_with_the_same_seed),
 		cmocka_unit_test(offers_an_http_api),
 		cmocka_unit_test(measures_its_speed),
 		cmocka_unit_test(runs_commands_by_ssh),
