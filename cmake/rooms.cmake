@@ -14,6 +14,7 @@ option(TH_FUZZ "Build libFuzzer targets (clang)" OFF)
 
 # Assertions stay in: a programmer's mistake must not go on as data.
 set(CMAKE_C_FLAGS_RELEASE "-O2")
+set(CMAKE_C_FLAGS_RELWITHDEBINFO "-O2 -g")
 
 add_compile_definitions(_GNU_SOURCE)
 add_compile_options(-Wall -Wextra -Wswitch-enum -Wmissing-prototypes -Wvla

@@ -37,7 +37,10 @@ local function serve(conn, port, client)
     client:close()
     return
   end
-  tunnel.splice(client, remote)
+  local sent, failure = tunnel.splice(client, remote)
+  if not sent then
+    tunnel.log.warn("a connection to port " .. port .. " broke", { error = tostring(failure) })
+  end
   client:close()
   remote:close()
 end

@@ -94,14 +94,18 @@ static const struct option_spec specs[] = {
 static const struct command commands[] = {
 	{ "run", "APP.lua [W] [-- ARGS]",
 	  "start the workspace if need be, open the tunnel, run the script",
-	  COMMAND_CONNECTS },
-	{ "ping", "W [-n N]", "round trips through the tunnel",
-	  COMMAND_APP | COMMAND_CONNECTS },
-	{ "simulate", "", "serve the embedded deployment", 0 },
-	{ "replay", "FILE|-", "feed recorded events to the state machine", 0 },
-	{ "fsm", "--dot|--json", "print the state machine", 0 },
-	{ "version", "[--json]", "", 0 },
-	{ "help", "[COMMAND]", "", 0 },
+	  COMMAND_CONNECTS, { { 0 } } },
+	{ "ping", "W [-n N] [-t SECONDS] [-o text|json]",
+	  "round trips through the tunnel", COMMAND_APP | COMMAND_CONNECTS,
+	  { { 'n', "--num" },
+	    { 't', "--answer-timeout" },
+	    { 'o', "--output" } } },
+	{ "simulate", "", "serve the embedded deployment", 0, { { 0 } } },
+	{ "replay", "FILE|-", "feed recorded events to the state machine", 0,
+	  { { 0 } } },
+	{ "fsm", "--dot|--json", "print the state machine", 0, { { 0 } } },
+	{ "version", "[--json]", "", 0, { { 0 } } },
+	{ "help", "[COMMAND]", "", 0, { { 0 } } },
 };
 
 const struct command *command_at(size_t index)
@@ -230,6 +234,15 @@ static int take_option(struct parser *parser, const struct option_spec *spec,
 	return set_value(parser->options, spec, value, parser->error);
 }
 
+/* `-n` as the application spells it. */
+static const char *spell_out(const struct command *command, const char *word)
+{
+	for (size_t i = 0; i < COMMAND_LETTER_CAP; i++)
+		if (command->letters[i].letter == word[1] && word[2] == '\0')
+			return command->letters[i].name;
+	return word;
+}
+
 /* Commands that are applications have options of their own: not ours. */
 static int unknown_option(struct parser *parser, const char *word)
 {
@@ -240,7 +253,7 @@ static int unknown_option(struct parser *parser, const char *word)
 	if (!found || !(found->flags & COMMAND_APP))
 		return error_set(parser->error, ERR_MISUSE,
 				 "unknown option '%s'", word);
-	err = add_argument(parser, word);
+	err = add_argument(parser, spell_out(found, word));
 	/* A value of its own is not the workspace. */
 	if (err == 0 && !strchr(word, '=') &&
 	    parser->at + 1 < parser->argc &&

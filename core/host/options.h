@@ -70,11 +70,19 @@ enum {
 	COMMAND_CONNECTS = 2,	/* takes the options of a connection */
 };
 
+#define COMMAND_LETTER_CAP 4
+struct command_letter {
+	char letter;
+	const char *name;
+};
+
 struct command {
 	const char *name;
 	const char *arguments;
 	const char *help;
 	unsigned flags;
+	/* The application's own options that have a letter too. */
+	struct command_letter letters[COMMAND_LETTER_CAP];
 };
 
 /* NULL at the end of the table; by name: NULL when there is none. */

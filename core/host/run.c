@@ -12,6 +12,7 @@
 #include "core/host/run_private.h"
 #include "core/host/tunneler.h"
 #include "core/io/io.h"
+#include "core/script/local_io.h"
 #include "core/script/script.h"
 
 #define STATUS_UNREACHABLE 69
@@ -401,8 +402,7 @@ static int make_io(struct run *run, struct error *error)
 	err = io_stdio(run->io, &run->stdio, error);
 	if (err < 0)
 		return err;
-	run->local = script_local_io(run->io);
-	if (!run->local)
+	if (script_local_io_new(run->io, &run->local) < 0)
 		return error_set(error, ERR_NOMEM, "no memory");
 	return io_on_signal(run->io, on_signal, run);
 }
@@ -463,6 +463,7 @@ static void flush_stdout(struct run *run)
 static void tear_down(struct run *run)
 {
 	rest_cancel(run->resolving);
+	tunneler_stop(run->tunneler);
 	script_free(run->app);
 	script_free(run->starter);
 	tunneler_free(run->tunneler);

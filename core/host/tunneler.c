@@ -253,13 +253,7 @@ static void enter_state(struct tunneler *tunneler, enum fsm_state from)
 
 static void cancel_everything(struct tunneler *tunneler)
 {
-	tunneler->exited = true;
-	watch_free(tunneler->watch);
-	tunneler->watch = NULL;
-	tunneler_cancel_starter(tunneler);
-	tunneler_drop_tailnet(tunneler);
-	timer_stop(tunneler->config.loop, &tunneler->deadline);
-	timer_stop(tunneler->config.loop, &tunneler->budget);
+	tunneler_stop(tunneler);
 	task_post(tunneler->config.loop, &tunneler->finish);
 }
 
@@ -420,16 +414,25 @@ int tunneler_new(const struct tunneler_config *config, struct tunneler **out,
 	return 0;
 }
 
+void tunneler_stop(struct tunneler *tunneler)
+{
+	if (!tunneler || tunneler->exited)
+		return;
+	tunneler->exited = true;
+	watch_free(tunneler->watch);
+	tunneler->watch = NULL;
+	tunneler_cancel_starter(tunneler);
+	tunneler_drop_tailnet(tunneler);
+	timer_stop(tunneler->config.loop, &tunneler->deadline);
+	timer_stop(tunneler->config.loop, &tunneler->budget);
+}
+
 void tunneler_free(struct tunneler *tunneler)
 {
 	if (!tunneler)
 		return;
-	tunneler->exited = true;
-	watch_free(tunneler->watch);
+	tunneler_stop(tunneler);
 	tunneler_free_starter(tunneler);
-	tunneler_drop_tailnet(tunneler);
-	timer_stop(tunneler->config.loop, &tunneler->deadline);
-	timer_stop(tunneler->config.loop, &tunneler->budget);
 	task_cancel(&tunneler->step);
 	task_cancel(&tunneler->finish);
 	buf_clear(&tunneler->events);

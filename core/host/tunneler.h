@@ -56,7 +56,11 @@ struct tunneler_config {
 /* 0 or what went wrong; then no callback. */
 int tunneler_new(const struct tunneler_config *config, struct tunneler **out,
 		 struct error *error);
-/* After script_free() of app and starter, which may still look at it. */
+/*
+ * Giving it up at any time: tunneler_stop() ends everything at once, without
+ * on_exit; then script_free() of app and starter; then tunneler_free().
+ */
+void tunneler_stop(struct tunneler *tunneler);
 void tunneler_free(struct tunneler *tunneler);
 
 /* Graceful; the first reason stands. `status` is the exit status. */

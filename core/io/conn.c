@@ -4,8 +4,7 @@
  * owner may be gone (`owned` false) while the goodbye is under way.
  *
  * A byte channel of a client is a plain HTTP answer without an end to
- * libwebsockets: it announces bytes, and reads them when told to. Not
- * reading is how it is paused.
+ * libwebsockets: it announces bytes, and reads them when told to.
  */
 #include "core/io/conn.h"
 
@@ -106,21 +105,15 @@ static size_t conn_room(const struct channel *channel)
 	return c->out.limit - c->out.len;
 }
 
-static bool reads_on_demand(const struct conn *c)
-{
-	return c->kind == CHANNEL_UPGRADE &&
-	       lws_get_vhost(c->wsi) == c->io->client_vhost;
-}
-
+/*
+ * Readable must come back by itself: waiting for writable would never end
+ * while the peer, too, waits for us to read.
+ */
 static void apply_pause(struct conn *c)
 {
-	if (!reads_on_demand(c)) {
-		lws_rx_flow_control(c->wsi, !c->paused);
-		if (!c->paused)
-			io_kick(c->io);	/* for what is read already */
-	} else if (!c->paused) {
-		lws_callback_on_writable(c->wsi);
-	}
+	lws_rx_flow_control(c->wsi, !c->paused);
+	if (!c->paused)
+		io_kick(c->io);		/* for what is read already */
 }
 
 static void conn_pause(struct channel *channel, bool paused)
@@ -144,7 +137,7 @@ static void conn_close(struct channel *channel, int code, const char *reason)
 		return;
 	}
 	c->leaving = true;
-	c->close_code = code;
+	c->close_code = code ? code : LWS_CLOSE_STATUS_NORMAL;
 	strncpy(c->close_reason, reason ? reason : "", CONN_REASON_CAP - 1);
 	timer_set(&c->io->loop, &c->timer,
 		  loop_now_us(&c->io->loop) + LEAVE_US);
@@ -233,15 +226,6 @@ static int write_one(struct conn *c)
 	return 0;
 }
 
-static int on_writeable(struct conn *c)
-{
-	if (write_one(c) < 0)
-		return -1;
-	if (!c->paused && reads_on_demand(c))
-		return read_more(c);
-	return 0;
-}
-
 static int refuse_large(struct conn *c, size_t len)
 {
 	error_set(&c->error, ERR_TOO_LARGE,
@@ -290,8 +274,12 @@ static void note_peer_close(struct conn *c, const uint8_t *data, size_t len)
 {
 	size_t part = len > 2 ? len - 2 : 0;
 
-	if (c->leaving || len < 2)
+	if (c->leaving)
 		return;
+	if (len < 2) {
+		c->close_code = LWS_CLOSE_STATUS_NO_STATUS;	/* 1005 */
+		return;
+	}
 	if (part >= CONN_REASON_CAP)
 		part = CONN_REASON_CAP - 1;
 	c->close_code = data[0] << 8 | data[1];
@@ -305,8 +293,6 @@ static void on_closed(struct conn *c)
 	if (!c->error.code && !c->close_code && c->kind != CHANNEL_UPGRADE)
 		error_set(&c->error, ERR_RESET,
 			  "connection ended without a goodbye");
-	if (!c->error.code && c->close_code == 1006)
-		error_set(&c->error, ERR_RESET, "connection lost");
 	conn_end(c, NULL);
 }
 
@@ -336,7 +322,7 @@ static int on_event(struct sock *sock, struct lws *wsi,
 	case LWS_CALLBACK_SERVER_WRITEABLE:
 	case LWS_CALLBACK_CLIENT_HTTP_WRITEABLE:
 	case LWS_CALLBACK_RAW_WRITEABLE:
-		return on_writeable(c);
+		return write_one(c);
 	case LWS_CALLBACK_ESTABLISHED:
 		return conn_opened(c, wsi);
 	case LWS_CALLBACK_WS_PEER_INITIATED_CLOSE:

@@ -18,13 +18,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/base/buf.h"
 #include "core/io/probe.h"
 #include "core/io/resolve.h"
 
 /* Other addresses wait that long for one that does not answer. */
 #define ATTEMPT_US (3 * US_PER_S)
-#define HEADERS_CAP 8192
 
 struct dial {
 	struct sock sock;
@@ -119,7 +117,7 @@ static void on_attempt_timeout(struct timer *timer)
 
 static void note_tls_error(struct dial *d)
 {
-	error_set(&d->error, ERR_DENIED,
+	error_set(&d->error, ERR_UNREACHABLE,
 		  "TLS verification failed: %s; if this server's CA is a "
 		  "private one, name its certificate in "
 		  "CODER_CLIENT_TLS_CA_FILE",
@@ -152,7 +150,8 @@ static void note_failure(struct dial *d, const char *text, size_t len)
 	else if (len >= 8 && strncmp(text, "connect ", 8) == 0)
 		error_set(&d->error, ERR_PROTOCOL,
 			  "TLS handshake failed (%.*s)", (int)len, text);
-	else if (len >= 3 && strncmp(text, "HS:", 3) == 0)
+	else if ((len >= 3 && strncmp(text, "HS:", 3) == 0) ||
+		 (len >= 8 && strncmp(text, "problems", 8) == 0))
 		error_set(&d->error, ERR_PROTOCOL,
 			  "unusable answer (%.*s)", (int)len, text);
 	else
@@ -358,71 +357,18 @@ static void on_resolved(void *user, const struct sockaddr_storage *addresses,
 	on_step(&d->step);
 }
 
-static bool clean(const char *text)
-{
-	return strpbrk(text, "\r\n") == NULL;
-}
-
-static int add_headers(struct dial *d, const struct dial_request *request,
-		       struct buf *out)
-{
-	int err = 0;
-
-	for (size_t i = 0; err == 0 && i < request->header_count; i++) {
-		const struct http_header *header = &request->headers[i];
-
-		if (!*header->name || !clean(header->name) ||
-		    !clean(header->value))
-			return ERR_MISUSE;
-		err = buf_printf(out, "%s: %s\r\n", header->name,
-				 header->value);
-	}
-	if (err == 0 && d->kind == DIAL_UPGRADE)
-		err = buf_printf(out, "Upgrade: %s\r\nConnection: Upgrade\r\n",
-				 d->protocol);
-	if (err == 0 && d->kind == DIAL_HTTP &&
-	    (d->body_len || strcmp(d->method, "GET") != 0))
-		err = buf_printf(out, "Content-Length: %zu\r\n", d->body_len);
-	return err == 0 ? buf_append(out, "", 1) : err;
-}
-
-static bool known_method(const char *method)
-{
-	static const char *const methods[] = {
-		"GET", "POST", "OPTIONS", "HEAD", "PUT", "PATCH", "DELETE",
-	};
-
-	for (size_t i = 0; i < sizeof(methods) / sizeof(methods[0]); i++)
-		if (strcmp(method, methods[i]) == 0)
-			return true;
-	return false;
-}
-
 static int prepare(struct dial *d, const struct dial_request *request,
 		   struct error *error)
 {
-	struct buf headers;
 	int err = url_parse(request->url, &d->url, error);
 
 	if (err < 0)
 		return err;
-	if (!known_method(request->method))
-		return error_set(error, ERR_MISUSE, "unknown method %.20s",
-				 request->method);
-	if (request->protocol && !clean(request->protocol))
-		return error_set(error, ERR_MISUSE, "bad protocol");
 	d->method = strdup(request->method);
 	d->protocol = request->protocol ? strdup(request->protocol) : NULL;
 	if (!d->method || (request->protocol && !d->protocol))
 		return error_set(error, ERR_NOMEM, "out of memory");
-	buf_init(&headers, HEADERS_CAP);
-	err = add_headers(d, request, &headers);
-	d->headers = (char *)headers.storage;
-	if (err < 0)
-		return error_set(error, err == ERR_LIMIT ? ERR_TOO_LARGE : err,
-				 "request headers are malformed or exceed "
-				 "%d bytes", HEADERS_CAP);
-	return 0;
+	return dial_headers(request, &d->headers, error);
 }
 
 int dial_new(struct io *io, const struct dial_request *request,

@@ -53,6 +53,10 @@ const struct io_url *dial_url(const struct dial *dial);
 /* What it was doing, for the message of a time-out. */
 const char *dial_phase(const struct dial *dial);
 
+/* Owned text in *out. 0, ERR_MISUSE, ERR_TOO_LARGE or ERR_NOMEM. */
+int dial_headers(const struct dial_request *request, char **out,
+		 struct error *error);
+
 /* Name checks of tls_verify.c; errors go to *verify_error. */
 int tls_verify(const struct io_url *url, X509_STORE_CTX *store, bool ok,
 	       int *verify_error);

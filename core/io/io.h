@@ -31,7 +31,8 @@ struct io;
 /* All strings borrowed for io_new(); NULL where not wanted. */
 struct io_config {
 	struct log *log;
-	const char *ca_file;		/* PEM, trusted beside the system's CAs */
+	const char *ca_file;		/* PEM, trusted beside the system's CAs
+					 * (SSL_CERT_FILE, SSL_CERT_DIR) */
 	const char *client_cert_file;	/* PEM, for TLS client authentication */
 	const char *client_key_file;
 };
@@ -62,7 +63,9 @@ int io_on_signal(struct io *io, io_signal *on_signal, void *user);
  * Servers. `bind_to` is a numeric address with a port ("127.0.0.1:0",
  * "[::1]:8443"); 0 lets the kernel choose, *port tells. With cert_file and
  * key_file (PEM) it is TLS only. The service is borrowed until the server is
- * closed. Request bodies are limited to 1 MiB, heads to 16 KiB.
+ * closed. Request bodies are limited to 1 MiB, heads to 16 KiB. The only
+ * subprotocol it knows is "derp"; a WebSocket sends text if its first
+ * message begins with '{', else binary.
  */
 struct io_server;
 int io_serve(struct io *io, const char *bind_to, struct service *service,

@@ -26,7 +26,7 @@ struct raw_exchange {
 	struct conn *conn;		/* once answered */
 };
 
-static const struct channel_events no_events = { NULL };
+static const struct channel_events no_events = { .on_open = NULL };
 
 static void exchange_free(struct raw_exchange *x)
 {

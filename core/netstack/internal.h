@@ -21,7 +21,10 @@
 #include "core/base/heap.h"
 #include "core/base/list.h"
 #include "core/netstack/netstack.h"
+#include "core/netstack/ranges.h"
+#include "core/netstack/records.h"
 #include "core/netstack/ring.h"
+#include "core/netstack/seq.h"
 
 #define IPV6_HEADER_LEN 40
 #define TCP_HEADER_LEN 20
@@ -30,11 +33,8 @@
 #define HOP_LIMIT 64
 
 #define SACK_BLOCK_CAP 4
-#define RANGE_CAP 1024		/* pieces out of order, a connection */
-#define RECORD_CAP 16384	/* segments in flight, a connection */
 #define WINDOW_SHIFT 8		/* 16 MiB: over NS_RECEIVE_CAP_MAX */
 #define BURST_CAP 32		/* packets of one connection in a row */
-#define DUP_THRESHOLD 3
 #define REORDER_KEEP 16	/* RFC 8985: recoveries that it lasts */
 #define INITIAL_SEGMENTS 10
 #define DEFAULT_MSS 1220	/* RFC 9293 3.7.1, IPv6 */
@@ -79,64 +79,6 @@ enum recovery {
 	RECOVERY_NONE,
 	RECOVERY_FAST,	/* RFC 6675, 6582 */
 	RECOVERY_RTO,	/* all is lost until it is acknowledged */
-};
-
-enum record_flags {
-	RECORD_FIN = 1,
-	RECORD_SACKED = 2,
-	RECORD_LOST = 4,
-	RECORD_RETRANSMITTED = 8,	/* and not known lost again */
-	RECORD_EVER_RETRANSMITTED = 16,	/* no RTT sample: Karn */
-};
-
-struct record {
-	uint32_t seq;
-	uint16_t len;		/* with the FIN */
-	uint8_t flags;
-	uint8_t transmissions;
-	uint32_t run;		/* SACKED: that many from here on are */
-	uint64_t sent_us;	/* last transmission */
-};
-
-/* A retransmission, in the order of time. */
-struct again {
-	uint32_t index;
-	uint64_t sent_us;
-};
-
-/* Indices count up without end; the place is index & (cap - 1). */
-struct records {
-	struct again *again;	/* a ring, too; doubles */
-	uint32_t again_cap;
-	uint32_t again_head;
-	uint32_t again_tail;
-	uint32_t newest_seq;	/* RACK, RFC 8985: of what was delivered, */
-	uint64_t newest_us;	/* the last that was sent; 0: none yet, */
-	uint64_t rtt_us;	/* how long that took */
-	uint64_t now_us;	/* of the ACK that is looked at */
-	uint64_t min_rtt_us;	/* an answer sooner is not to a retransmit */
-
-	struct record *at;
-	uint32_t cap;
-	uint32_t head;		/* oldest unacknowledged */
-	uint32_t tail;		/* one past the newest */
-	uint32_t judged;	/* before it, unsacked means lost */
-	uint32_t sacked_after;	/* SACKED records from `judged` on */
-	uint32_t retransmit;	/* none to retransmit before it */
-	uint32_t sacked_bytes;
-	uint32_t lost_bytes;
-	uint32_t retransmitted_bytes;
-};
-
-struct range {
-	uint32_t start;
-	uint32_t end;
-};
-
-struct ranges {
-	struct range *at;
-	uint16_t len;
-	uint16_t cap;
 };
 
 struct segment {
@@ -373,17 +315,6 @@ struct ns {
 	struct ns_stats stats;
 };
 
-/* Sequence arithmetic, RFC 9293 3.4. */
-static inline bool seq_lt(uint32_t a, uint32_t b)
-{
-	return (int32_t)(a - b) < 0;
-}
-
-static inline bool seq_le(uint32_t a, uint32_t b)
-{
-	return (int32_t)(a - b) <= 0;
-}
-
 static inline uint32_t min_u32(uint32_t a, uint32_t b)
 {
 	return a < b ? a : b;
@@ -527,50 +458,5 @@ void ns_conn_tick(struct conn *conn, uint64_t now_us);
 void ns_conn_rto_restart(struct conn *conn, uint64_t now_us);
 /* The peer's window is open again, or data went into what there was. */
 void ns_persist_end(struct conn *conn);
-
-/* records.c */
-static inline struct record *record_at(const struct records *r,
-				       uint32_t index)
-{
-	return &r->at[index & (r->cap - 1)];
-}
-void ns_records_free(struct records *r);
-/* NULL: no memory, or RECORD_CAP reached. */
-struct record *ns_record_add(struct records *r, uint32_t seq, uint16_t len,
-			     uint64_t now_us);
-/*
- * Everything before `ack` is acknowledged. *sample_us becomes the time when
- * the newest of them that was sent once left, *again_us the last time when
- * one of them was retransmitted; 0: none.
- */
-void ns_records_ack(struct records *r, uint32_t ack, uint64_t *sample_us,
-		    uint64_t *again_us);
-/* Marks what lies wholly in [start, end). */
-void ns_records_sack(struct records *r, uint32_t start, uint32_t end);
-/*
- * Marks lost what RFC 6675 IsLost() says (if `by_count`), and what RFC 8985
- * says by time: sent before something that was delivered, and `window_us`
- * overdue. Whether anything was new; *deadline_us: when to look again, or
- * DEADLINE_NONE.
- */
-bool ns_records_judge(struct records *r, uint64_t now_us, uint64_t window_us,
-		      bool by_count, uint64_t *deadline_us);
-/* It was a mistake: what was not retransmitted is judged anew. */
-void ns_records_forgive(struct records *r);
-bool ns_record_mark_lost(struct records *r, uint32_t index);
-void ns_records_all_lost(struct records *r);
-/* The next to retransmit, or NULL. */
-struct record *ns_records_next_lost(struct records *r);
-void ns_record_retransmitted(struct records *r, struct record *record,
-			     uint64_t now_us);
-
-/* ranges.c */
-void ns_ranges_free(struct ranges *r);
-/* Merges; 0, ERR_LIMIT or ERR_NOMEM. */
-int ns_ranges_add(struct ranges *r, uint32_t start, uint32_t end);
-/* The range that holds `seq`, or NULL. */
-const struct range *ns_ranges_find(const struct ranges *r, uint32_t seq);
-/* Takes away what begins at or before `seq`; returns the new `seq`. */
-uint32_t ns_ranges_advance(struct ranges *r, uint32_t seq);
 
 #endif

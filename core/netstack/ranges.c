@@ -2,7 +2,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/netstack/internal.h"
+#include "core/netstack/ranges.h"
+#include "core/netstack/seq.h"
 
 void ns_ranges_free(struct ranges *r)
 {

@@ -15,7 +15,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/netstack/internal.h"
+#include "core/netstack/records.h"
+#include "core/netstack/seq.h"
 
 void ns_records_free(struct records *r)
 {

@@ -87,14 +87,22 @@ static void reordering_seen(struct conn *conn)
  * echoes a time stamp from before it. The original had arrived, so nothing
  * was lost, and the window is what it was.
  */
+static bool spurious(struct conn *conn, const struct segment *seg)
+{
+	bool open = conn->undo_open;
+
+	conn->undo_open = false;
+	if (open)
+		return seg->has_ts && seq_lt(seg->ts_echo, conn->undo_ts);
+	/* All of it came before anything was sent again. */
+	return conn->undo_armed && seq_le(conn->recovery_point, seg->ack);
+}
+
 static bool undo(struct conn *conn, const struct segment *seg)
 {
 	struct congestion *c = &conn->congestion;
 
-	if (!conn->undo_open)
-		return false;
-	conn->undo_open = false;
-	if (!seg->has_ts || !seq_lt(seg->ts_echo, conn->undo_ts))
+	if (!spurious(conn, seg))
 		return false;
 	c->window = max_u32(c->window, c->prior);
 	c->threshold = max_u32(c->threshold, c->prior_threshold);

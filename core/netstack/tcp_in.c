@@ -168,6 +168,33 @@ static void reset_in(struct conn *conn, const struct segment *seg,
 		ns_conn_end(conn, ERR_RESET);
 }
 
+/* The peer's SYN again, or the other half of a simultaneous open. */
+static bool syn_again(struct conn *conn, const struct segment *seg)
+{
+	if (seg->flags & TCP_ACK)
+		return true;
+	conn->syn_due = true;
+	ns_ready(conn);
+	return false;
+}
+
+static void outside(struct conn *conn, const struct segment *seg,
+		    uint64_t now_us)
+{
+	/* Sent again because our ACK was lost: echo this one, or the peer
+	 * measures back to the first. */
+	if (conn->rcv_nxt - seg->seq <= conn->rcv_cap)
+		remember_ts(conn, seg, now_us);
+	if (segment_end(seg) == seg->seq || seg->flags & TCP_SYN)
+		challenge(conn, now_us);
+	else
+		ack_now(conn);
+	if (seq_le(conn->rcv_edge, seg->seq))
+		conn->ns->stats.drop_window++;
+	else if (seg->len)
+		ns_receive_duplicate(conn, seg);
+}
+
 /* Sequence and reset checks; false: done with the segment. */
 static bool acceptable(struct conn *conn, const struct segment *seg,
 		       uint64_t now_us)
@@ -184,31 +211,11 @@ static bool acceptable(struct conn *conn, const struct segment *seg,
 		return false;
 	}
 	if (conn->state == TCP_SYN_RCVD && seg->flags & TCP_SYN &&
-	    seg->seq == conn->irs && !(seg->flags & TCP_RST)) {
-		if (conn->held)
-			return false;
-		if (!(seg->flags & TCP_ACK)) {
-			conn->syn_due = true;
-			ns_ready(conn);
-			return false;
-		}
-		return true;	/* the other half of a simultaneous open */
-	}
+	    seg->seq == conn->irs && !(seg->flags & TCP_RST))
+		return !conn->held && syn_again(conn, seg);
 	if (!window_acceptable(conn, seg)) {
-		if (seg->flags & TCP_RST)
-			return false;
-		/* Sent again because our ACK was lost: echo this one, or the
-		 * peer measures back to the first. */
-		if (conn->rcv_nxt - seg->seq <= conn->rcv_cap)
-			remember_ts(conn, seg, now_us);
-		if (segment_end(seg) == seg->seq || seg->flags & TCP_SYN)
-			challenge(conn, now_us);
-		else
-			ack_now(conn);
-		if (seq_le(conn->rcv_edge, seg->seq))
-			stats->drop_window++;
-		else if (seg->len)
-			ns_receive_duplicate(conn, seg);
+		if (!(seg->flags & TCP_RST))
+			outside(conn, seg, now_us);
 		return false;
 	}
 	if (seg->flags & TCP_RST) {

@@ -1,28 +1,45 @@
+/*
+ * Theory of operation. A session is a channel and, once that is open, the
+ * coordinate object in it; every way down is drop_socket() and then a timer.
+ * What is known of the agent outlives sessions. When a session ends the agent
+ * counts as LOST: the clock of 15 min since its last handshake runs. When a
+ * new one begins the coordinator tells the agent's node again, if it is still
+ * there; if it is not told within 10 s, the agent may have said goodbye
+ * meanwhile, or be about to dial in itself: the tunnel is asked. An agent that
+ * answers stays, one that does not has left.
+ */
 #include "core/tunnel/control.h"
 
+#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/base/api_error.h"
 #include "core/tailnet/coordinate/coordinate.h"
 #include "core/tailnet/wireguard/wireguard.h"
 #include "core/tunnel/backoff.h"
+#include "core/tunnel/text.h"
 
-#define URL_CAP 4096
 #define MESSAGE_CAP (4 * 1024 * 1024)
 #define QUEUE_CAP (1024 * 1024)
 #define API_VERSION "2.0"
 #define READY_WAIT_US (5 * US_PER_S)
 #define LOST_KEEP_US (15 * 60 * US_PER_S)
+#define RETOLD_WITHIN_US (10 * US_PER_S)
+#define ANSWER_WITHIN_US (5 * US_PER_S)
+/* A session that lasted less is followed by an ever slower dial. */
+#define STEADY_US (10 * US_PER_S)
 
 struct control {
 	struct control_config config;
-	char url[URL_CAP];
+	char *url;		/* of the coordinate socket, without token */
 	uint8_t addresses[NODE_PEER_ADDRESS_CAP][16];
 	char *token;		/* resume token; secret */
 	int64_t node_id;
 	struct channel *channel;
 	struct coordinate *coordinate;	/* while the channel is open */
+	uint64_t opened_us;	/* when the channel opened, last */
 	bool once_connected;
 	bool disconnecting;
 	bool have_peer;		/* peer.config holds the agent's node */
@@ -33,11 +50,12 @@ struct control {
 	struct timer deadline;	/* of the coordinate object */
 	struct timer gate;	/* READY_FOR_HANDSHAKE may never come */
 	struct timer lost;	/* the peer was LOST: drop it some day */
+	struct timer retold;	/* the new session should have told the peer */
 	struct task finished;	/* on_disconnected, from the loop */
 	struct backoff backoff;
 };
 
-static void dial(struct control *control);
+static void redial(struct control *control);
 
 static uint64_t now(const struct control *control)
 {
@@ -75,11 +93,18 @@ static void gate_fired(struct timer *timer)
 	program_peer(control);
 }
 
+static void stop_asking(struct control *control)
+{
+	timer_stop(control->config.loop, &control->retold);
+	node_ping_forget(control->config.node, control);
+}
+
 static void take_node(struct control *control, const struct coord_node *node)
 {
 	struct node_peer_config *peer = &control->peer;
 
 	timer_stop(control->config.loop, &control->lost);
+	stop_asking(control);
 	if (node->preferred_derp == 0)
 		return;		/* not complete yet: another will follow */
 	peer->id = control->config.agent_id;
@@ -104,6 +129,7 @@ static void forget_peer(struct control *control)
 {
 	timer_stop(control->config.loop, &control->gate);
 	timer_stop(control->config.loop, &control->lost);
+	stop_asking(control);
 	node_peer_remove(control->config.node, &control->config.agent_id);
 	control->have_peer = control->ready = control->programmed = false;
 }
@@ -139,6 +165,34 @@ static void peer_lost(struct control *control)
 	if (control->programmed && !timer_active(&control->lost))
 		timer_set(control->config.loop, &control->lost,
 			  now(control) + LOST_KEEP_US);
+}
+
+static void agent_asked(void *user, int err, uint64_t latency_us)
+{
+	struct control *control = user;
+
+	(void)latency_us;
+	if (err == ERR_CANCELED || !control->programmed)
+		return;
+	if (err == 0) {
+		log_info(control->config.log, "coordinate",
+			 "the coordinator does not know the agent, but the "
+			 "agent answers");
+		return;
+	}
+	log_warn(control->config.log, "coordinate",
+		 "the agent has gone while the coordinator was away");
+	peer_left(control);
+}
+
+static void retold_fired(struct timer *timer)
+{
+	struct control *control = timer->user;
+
+	if (!control->programmed || !control->peer.address_count)
+		return;
+	(void)node_ping(control->config.node, control->peer.addresses[0],
+			ANSWER_WITHIN_US, agent_asked, control);
 }
 
 /* --- what the coordinator says ----------------------------------------- */
@@ -184,6 +238,15 @@ static void on_derp_map(void *user, const struct derp_map *map)
 	control->config.events->on_derp_map(control->config.user, map);
 }
 
+static void forget_token(struct control *control)
+{
+	if (!control->token)
+		return;
+	sodium_memzero(control->token, strlen(control->token));
+	free(control->token);
+	control->token = NULL;
+}
+
 static void on_token(void *user, const struct coordinate_token *token)
 {
 	struct control *control = user;
@@ -191,7 +254,7 @@ static void on_token(void *user, const struct coordinate_token *token)
 
 	if (!copy)
 		return;
-	free(control->token);
+	forget_token(control);
 	control->token = copy;
 }
 
@@ -199,7 +262,11 @@ static void on_complaint(void *user, const char *text)
 {
 	struct control *control = user;
 
-	log_warn(control->config.log, "coordinate", "coordinator: %s", text);
+	char clean[TEXT_CLEAN_CAP];
+
+	text_clean(text, strlen(text), clean);
+	text_redact(clean);
+	log_warn(control->config.log, "coordinate", "coordinator: %s", clean);
 }
 
 static void on_rpc_failed(void *user, const char *rpc,
@@ -248,6 +315,15 @@ static void drop_socket(struct control *control, int code)
 	timer_stop(control->config.loop, &control->deadline);
 }
 
+/* The sentence may hold the URL, and that the token. */
+static void log_loss(struct control *control, const struct error *error)
+{
+	struct error clean = *error;
+
+	text_redact(clean.message);
+	log_warn(control->config.log, "coordinate", "lost: %s", clean.message);
+}
+
 static void redial_later(struct control *control)
 {
 	uint64_t wait = backoff_next(&control->backoff, control->config.rng);
@@ -257,6 +333,16 @@ static void redial_later(struct control *control)
 	else
 		timer_set(control->config.loop, &control->redial,
 			  now(control) + wait);
+}
+
+static void session_lost(struct control *control, int code)
+{
+	if (control->coordinate &&
+	    now(control) - control->opened_us >= STEADY_US)
+		backoff_reset(&control->backoff);
+	drop_socket(control, code);
+	stop_asking(control);
+	peer_lost(control);
 }
 
 static void on_done(void *user)
@@ -272,10 +358,8 @@ static void on_failed(void *user, const struct error *error)
 {
 	struct control *control = user;
 
-	log_warn(control->config.log, "coordinate", "lost: %s",
-		 error->message);
-	drop_socket(control, 1002);
-	peer_lost(control);
+	log_loss(control, error);
+	session_lost(control, 1002);
 	redial_later(control);
 }
 
@@ -291,14 +375,10 @@ static const struct coordinate_events coordinate_events = {
 	.on_failed = on_failed,
 };
 
-/* The least that a peer needs to reach us by relay. */
-static void announce(struct control *control)
+static void fill_node(const struct control *control, struct coord_node *node)
 {
-	struct coord_node *node = calloc(1, sizeof(*node));
 	int64_t wall = loop_wall_us(control->config.loop);
 
-	if (!node)
-		return;
 	node->id = control->node_id;
 	node->as_of_s = wall / 1000000;
 	node->as_of_ns = (int32_t)(wall % 1000000) * 1000;
@@ -313,27 +393,52 @@ static void announce(struct control *control)
 		node->addresses[node->address_count++] = prefix;
 		node->allowed[node->allowed_count++] = prefix;
 	}
-	coordinate_set_node(control->coordinate, node, now(control));
-	free(node);
 }
 
-static void channel_opened(void *user)
+/* The least that a peer needs to reach us by relay. On the heap: 8 KB. */
+static int announce(struct control *control)
 {
-	struct control *control = user;
+	struct coord_node *node = calloc(1, sizeof(*node));
+	int err;
+
+	if (!node)
+		return ERR_NOMEM;
+	fill_node(control, node);
+	err = coordinate_set_node(control->coordinate, node, now(control));
+	free(node);
+	return err;
+}
+
+static int start_session(struct control *control)
+{
 	const struct coordinate_config config = {
 		.agent = control->config.agent_id,
 		.events = &coordinate_events,
 		.user = control,
 	};
+	int err = coordinate_new(&config, now(control), &control->coordinate);
 
-	backoff_reset(&control->backoff);
+	return err < 0 ? err : announce(control);
+}
+
+static void channel_opened(void *user)
+{
+	struct control *control = user;
+	int err;
+
 	control->once_connected = true;
-	if (coordinate_new(&config, now(control), &control->coordinate) < 0) {
-		drop_socket(control, 1011);
+	control->opened_us = now(control);
+	err = start_session(control);
+	if (err < 0) {
+		log_warn(control->config.log, "coordinate",
+			 "cannot begin a session: %s", err_name(err));
+		session_lost(control, 1011);
 		redial_later(control);
 		return;
 	}
-	announce(control);
+	if (control->programmed)
+		timer_set(control->config.loop, &control->retold,
+			  now(control) + RETOLD_WITHIN_US);
 	pump(control);
 	control->config.events->on_connected(control->config.user);
 }
@@ -356,8 +461,8 @@ static bool token_was_refused(const struct control *control,
 			      const struct channel_end *end)
 {
 	return end->http_status == 401 && control->token && end->body &&
-	       memmem(end->body, end->body_len, "resume_token",
-		      strlen("resume_token")) != NULL;
+	       api_error_names_field(end->body, end->body_len,
+				     "resume_token");
 }
 
 static bool is_final(const struct control *control, int status)
@@ -376,24 +481,28 @@ static bool is_final(const struct control *control, int status)
 	}
 }
 
+static void give_up(struct control *control, const struct error *error)
+{
+	struct error clean = *error;
+
+	text_redact(clean.message);
+	control->config.events->on_fatal(control->config.user, &clean);
+}
+
 static void channel_closed(void *user, const struct channel_end *end)
 {
 	struct control *control = user;
 
 	control->channel = NULL;
-	drop_socket(control, 1000);
-	peer_lost(control);
+	session_lost(control, 1000);
 	if (token_was_refused(control, end)) {
-		free(control->token);
-		control->token = NULL;
-		dial(control);
+		forget_token(control);
+		redial(control);
 		return;
 	}
-	log_warn(control->config.log, "coordinate", "lost: %s",
-		 end->error.message);
+	log_loss(control, &end->error);
 	if (is_final(control, end->http_status) && !control->disconnecting)
-		control->config.events->on_fatal(control->config.user,
-						 &end->error);
+		give_up(control, &end->error);
 	else
 		redial_later(control);
 }
@@ -405,24 +514,21 @@ static const struct channel_events channel_events = {
 	.on_close = channel_closed,
 };
 
-static int make_url(const struct control *control, char out[URL_CAP])
+/* With the token if there is one; owned, secret. NULL: no memory. */
+static char *make_url(const struct control *control)
 {
-	char agent[UUID_TEXT_CAP];
-	int len;
+	char *url;
 
-	uuid_to_text(&control->config.agent_id, agent);
-	len = snprintf(out, URL_CAP,
-		       "%s/api/v2/workspaceagents/%s/coordinate?version="
-		       API_VERSION "%s%s",
-		       control->url, agent,
-		       control->token ? "&resume_token=" : "",
-		       control->token ? control->token : "");
-	return len < URL_CAP ? 0 : ERR_TOO_LARGE;
+	if (asprintf(&url, "%s%s%s", control->url,
+		     control->token ? "&resume_token=" : "",
+		     control->token ? control->token : "") < 0)
+		return NULL;
+	return url;
 }
 
-static void dial(struct control *control)
+static int dial(struct control *control, struct error *error)
 {
-	char url[URL_CAP];
+	char *url = make_url(control);
 	struct channel_request request = {
 		.kind = CHANNEL_BINARY,
 		.url = url,
@@ -433,25 +539,46 @@ static void dial(struct control *control)
 		.events = &channel_events,
 		.user = control,
 	};
-	struct error error;
+	int err;
 
-	if (make_url(control, url) < 0) {
-		error_set(&error, ERR_TOO_LARGE, "the URL is too long");
-		control->config.events->on_fatal(control->config.user, &error);
-		return;
-	}
-	if (network_open_channel(control->config.network, &request,
-				 &control->channel, &error) < 0) {
+	if (!url)
+		return error_set(error, ERR_NOMEM, "no memory for a URL");
+	err = network_open_channel(control->config.network, &request,
+				   &control->channel, error);
+	sodium_memzero(url, strlen(url));
+	free(url);
+	if (err < 0)
 		control->channel = NULL;
-		log_warn(control->config.log, "coordinate", "%s",
-			 error.message);
-		redial_later(control);
+	return err;
+}
+
+static bool may_pass(int err)
+{
+	return err == ERR_NOMEM || err == ERR_LIMIT;
+}
+
+/* A request that cannot be made never can, unless it was for the token. */
+static void redial(struct control *control)
+{
+	struct error error;
+	int err = dial(control, &error);
+
+	if (err < 0 && !may_pass(err) && control->token) {
+		forget_token(control);
+		err = dial(control, &error);
 	}
+	if (err == 0)
+		return;
+	log_loss(control, &error);
+	if (may_pass(err) || control->disconnecting)
+		redial_later(control);
+	else
+		give_up(control, &error);
 }
 
 static void redial_fired(struct timer *timer)
 {
-	dial(timer->user);
+	redial(timer->user);
 }
 
 static void deadline_fired(struct timer *timer)
@@ -477,27 +604,75 @@ static void init_timers(struct control *control)
 		(struct timer){ .fire = deadline_fired, .user = control };
 	control->gate = (struct timer){ .fire = gate_fired, .user = control };
 	control->lost = (struct timer){ .fire = lost_fired, .user = control };
+	control->retold =
+		(struct timer){ .fire = retold_fired, .user = control };
 	control->finished =
 		(struct task){ .run = run_finished, .user = control };
 }
 
-int control_new(const struct control_config *config, struct control **out)
+static int make_base_url(struct control *control)
 {
-	struct control *control = calloc(1, sizeof(*control));
+	char agent[UUID_TEXT_CAP];
 
+	uuid_to_text(&control->config.agent_id, agent);
+	if (asprintf(&control->url,
+		     "%s/api/v2/workspaceagents/%s/coordinate?version="
+		     API_VERSION, control->config.url, agent) < 0)
+		control->url = NULL;
+	control->config.url = NULL;	/* was the caller's */
+	return control->url ? 0 : ERR_NOMEM;
+}
+
+static int first_dial(struct control *control, struct error *error)
+{
+	int err = make_base_url(control);
+
+	if (err < 0)
+		return error_set(error, err, "no memory for a URL");
+	err = dial(control, error);
+	if (!may_pass(err))
+		return err;
+	redial_later(control);
+	return 0;
+}
+
+int control_new(const struct control_config *config, struct control **out,
+		struct error *error)
+{
+	struct control *control;
+	int err;
+
+	if (config->address_count > NODE_PEER_ADDRESS_CAP)
+		return error_set(error, ERR_MISUSE, "%zu addresses of our own",
+				 config->address_count);
+	control = calloc(1, sizeof(*control));
 	if (!control)
-		return ERR_NOMEM;
+		return error_set(error, ERR_NOMEM, "no memory for a tunnel");
 	control->config = *config;
-	snprintf(control->url, sizeof(control->url), "%s", config->url);
 	memcpy(control->addresses, config->addresses,
 	       config->address_count * 16);
+	control->config.addresses = NULL;
 	control->node_id = (int64_t)(rng_u64(config->rng) >> 1);
 	control->backoff = (struct backoff){ .first_us = 50 * US_PER_MS,
 					     .most_us = 10 * US_PER_S };
 	init_timers(control);
+	err = first_dial(control, error);
+	if (err < 0) {
+		control_free(control);
+		return err;
+	}
 	*out = control;
-	dial(control);
 	return 0;
+}
+
+/* Disconnect is on its way; on_done will tell. False: there is no session. */
+static bool say_disconnect(struct control *control)
+{
+	if (!control->coordinate ||
+	    coordinate_disconnect(control->coordinate, now(control)) < 0)
+		return false;
+	pump(control);
+	return true;
 }
 
 void control_disconnect(struct control *control)
@@ -506,11 +681,9 @@ void control_disconnect(struct control *control)
 		return;
 	control->disconnecting = true;
 	timer_stop(control->config.loop, &control->redial);
-	if (control->coordinate &&
-	    coordinate_disconnect(control->coordinate, now(control)) == 0) {
-		pump(control);
+	stop_asking(control);
+	if (say_disconnect(control))
 		return;
-	}
 	drop_socket(control, 1000);
 	task_post(control->config.loop, &control->finished);
 }
@@ -519,11 +692,16 @@ void control_free(struct control *control)
 {
 	if (!control)
 		return;
+	/* Or the agent would go on handshaking with nobody for 15 min. */
+	if (!control->disconnecting)
+		(void)say_disconnect(control);
 	drop_socket(control, 1001);
 	timer_stop(control->config.loop, &control->redial);
 	timer_stop(control->config.loop, &control->gate);
 	timer_stop(control->config.loop, &control->lost);
+	stop_asking(control);
 	task_cancel(&control->finished);
-	free(control->token);
+	forget_token(control);
+	free(control->url);
 	free(control);
 }

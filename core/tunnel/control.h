@@ -4,7 +4,8 @@
  * Owns the WebSocket and the coordinate object in it: dials, dials again
  * with the resume token (50 ms to 10 s), announces the own node, and turns
  * what the coordinator says of the one agent into node_peer_set() and
- * node_peer_remove(). Losing the coordinator tears nothing down. Rules:
+ * node_peer_remove(). Losing the coordinator tears nothing down; an agent that
+ * is not told again afterwards, and does not answer a ping, has left. Rules:
  * docs/protocol.md "Coordinate"; coder/coder tailnet/configmaps.go (5 s gate,
  * LOST keeps the peer for 15 min after its last handshake).
  */
@@ -26,7 +27,7 @@ struct control_events {
 	void (*on_connected)(void *user);
 	/* The agent's node is programmed: handshakes may go out. */
 	void (*on_peer)(void *user);
-	/* The agent left in order and may not come back. */
+	/* The agent left, in order or unheard, and may not come back. */
 	void (*on_peer_left)(void *user);
 	void (*on_derp_map)(void *user, const struct derp_map *map);
 	/* Dialling again cannot mend it. Once; nothing follows. */
@@ -51,11 +52,12 @@ struct control_config {
 	void *user;
 };
 
-/* Begins to dial. 0 or ERR_NOMEM. */
-int control_new(const struct control_config *config, struct control **out);
+/* Begins to dial. 0, ERR_NOMEM, ERR_MISUSE or what is wrong with the URL. */
+int control_new(const struct control_config *config, struct control **out,
+		struct error *error);
 /* Says goodbye and waits for the coordinator; on_disconnected comes once. */
 void control_disconnect(struct control *control);
-/* At once. */
+/* At once; Disconnect still leaves if there is a session. NULL is allowed. */
 void control_free(struct control *control);
 
 #endif

@@ -14,10 +14,6 @@
 #include "core/tunnel/node_private.h"
 #include "core/tunnel/tsmp.h"
 
-#define PACKET_ROOM (WG_DATA_OVERHEAD + NS_MTU_MIN)
-#define IPV6_DESTINATION 24	/* offset in the header */
-#define PACKETS_PER_TURN 1024	/* then the loop's other users have a turn */
-
 void node_kick(struct node *node)
 {
 	task_post(node->config.loop, &node->work);
@@ -28,12 +24,24 @@ static void wake(void *user)
 	node_kick(user);
 }
 
+/* The id is copied: a callback may remove the peer. */
 static void tell_session(struct node *node, struct node_peer *peer)
 {
+	struct uuid id = peer->config.id;
+
 	node_release_held(peer);
 	if (node->config.events->on_session)
-		node->config.events->on_session(node->config.user,
-						&peer->config.id);
+		node->config.events->on_session(node->config.user, &id);
+}
+
+static void tell_silent(struct node *node, struct node_peer *peer)
+{
+	struct uuid id = peer->config.id;
+
+	buf_clear(&peer->held);
+	peer->message_len = 0;
+	if (node->config.events->on_silent)
+		node->config.events->on_silent(node->config.user, &id);
 }
 
 static void take_wireguard_events(struct node *node)
@@ -48,9 +56,7 @@ static void take_wireguard_events(struct node *node)
 			tell_session(node, peer);
 			break;
 		case WG_EVENT_HANDSHAKE_FAILED:
-			if (node->config.events->on_silent)
-				node->config.events->on_silent(
-					node->config.user, &peer->config.id);
+			tell_silent(node, peer);
 			break;
 		case WG_EVENT_KEYS_WIPED:
 		case WG_EVENT_KIND_COUNT:
@@ -68,59 +74,8 @@ static void send_wireguard_messages(struct node *node)
 	       0)
 		if (message.peer)
 			node_send_message(wg_peer_user(message.peer), out,
-					  message.len);
-}
-
-static struct relay *relay_to_fill(struct node *node)
-{
-	return node->last && relay_up(node->last) ? node->last : node->home;
-}
-
-/* Seals the packet at `room` and lets it go where its peer is at home. */
-static void send_packet(struct node *node, struct relay *relay, uint8_t *room,
-			size_t len)
-{
-	uint8_t *packet = room + WG_DATA_HEADER;
-	struct node_peer *peer = node_peer_at(node, packet + IPV6_DESTINATION);
-	ssize_t sealed;
-
-	if (!peer || !peer->relay)
-		return;
-	sealed = wg_seal(peer->wg, room, len, PACKET_ROOM, node_now(node));
-	if (sealed == ERR_AGAIN)
-		node_hold(peer, packet, len);
-	if (sealed < 0)
-		return;
-	if (peer->relay == relay)
-		relay_commit(relay, &peer->config.key, (size_t)sealed);
-	else
-		(void)node_send_datagram(peer, room, (size_t)sealed);
-	node->last = peer->relay;
-}
-
-/* False: nothing to send, or no room (the relay will say when). */
-static bool send_next(struct node *node)
-{
-	struct relay *relay = relay_to_fill(node);
-	uint8_t *room = relay ? relay_reserve(relay, PACKET_ROOM) : NULL;
-	size_t len;
-
-	if (!room)
-		return false;
-	len = ns_out(node->ns, room + WG_DATA_HEADER, NS_MTU_MIN,
-		     node_now(node));
-	if (len == 0)
-		return false;
-	send_packet(node, relay, room, len);
-	return true;
-}
-
-static void send_packets(struct node *node)
-{
-	for (int i = 0; i < PACKETS_PER_TURN; i++)
-		if (!send_next(node))
-			return;
-	node_kick(node);
+					  message.len,
+					  message.kind != WG_OUT_KEEPALIVE);
 }
 
 static void set_deadline(struct node *node)
@@ -128,6 +83,7 @@ static void set_deadline(struct node *node)
 	uint64_t deadline = deadline_min(wg_next_deadline(node->wg),
 					 ns_next_deadline(node->ns));
 
+	deadline = deadline_min(deadline, node_relays_deadline(node));
 	timer_set(node->config.loop, &node->deadline,
 		  deadline_min(deadline, node_pings_deadline(node)));
 }
@@ -139,10 +95,12 @@ static void run_work(struct task *task)
 	ns_dispatch(node->ns);
 	take_wireguard_events(node);
 	send_wireguard_messages(node);
-	send_packets(node);
+	node_serve_waiting(node);
+	if (node_send_packets(node))
+		node_kick(node);
 	send_wireguard_messages(node);
-	for (size_t i = 0; i < node->relay_count; i++)
-		relay_flush(node->relays[i]);
+	node_relays_flush(node);
+	node_relays_tick(node);
 	set_deadline(node);
 	if (node->config.events->on_turn)
 		node->config.events->on_turn(node->config.user);
@@ -200,27 +158,26 @@ static int make_netstack(struct node *node)
 static void init_containers(struct node *node)
 {
 	list_init(&node->peers);
+	list_init(&node->waiting);
 	list_init(&node->pings);
 	hash_init(&node->by_id, node->config.rng);
 	hash_init(&node->by_address, node->config.rng);
-	hash_init(&node->by_disco, node->config.rng);
 	node->work = (struct task){ .run = run_work, .user = node };
 	node->deadline = (struct timer){ .fire = deadline_fired, .user = node };
 }
 
 static int build(struct node *node, struct error *error)
 {
-	if (derp_map_copy(node->config.derp_map, &node->derp_map) < 0 ||
-	    make_wireguard(node) < 0 || make_netstack(node) < 0)
-		return error_set(error, ERR_NOMEM,
-				 "no memory for a tailnet node");
-	node->home = node_relay_for(node, node->config.home_region);
-	if (!node->home)
-		return error_set(error, ERR_UNREACHABLE,
-				 "the DERP map has no relay in region %lld",
-				 (long long)node->config.home_region);
-	node->last = node->home;
-	return 0;
+	int err = derp_map_copy(node->config.derp_map, &node->derp_map);
+
+	if (err == 0)
+		err = make_wireguard(node);
+	if (err == 0)
+		err = make_netstack(node);
+	if (err < 0)
+		return error_set(error, err, "cannot make a tailnet node: %s",
+				 err_name(err));
+	return node_open_home(node, error);
 }
 
 int node_new(const struct node_config *config, struct node **out,
@@ -250,6 +207,7 @@ void node_free(struct node *node)
 {
 	if (!node)
 		return;
+	node->closing = true;
 	node_pings_free(node);
 	task_cancel(&node->work);
 	timer_stop(node->config.loop, &node->deadline);
@@ -261,7 +219,6 @@ void node_free(struct node *node)
 	wg_free(node->wg);
 	hash_clear(&node->by_id);
 	hash_clear(&node->by_address);
-	hash_clear(&node->by_disco);
 	derp_map_clear(&node->derp_map);
 	key_wipe(&node->private_key);
 	key_wipe(&node->disco_private);
@@ -291,9 +248,4 @@ int64_t node_home_region(const struct node *node)
 bool node_home_up(const struct node *node)
 {
 	return node->home && relay_up(node->home);
-}
-
-int node_set_derp_map(struct node *node, const struct derp_map *map)
-{
-	return derp_map_copy(map, &node->derp_map);
 }

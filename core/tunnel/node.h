@@ -30,11 +30,12 @@
 struct node;
 struct node_peer;
 
-/* Come from the loop. Any may be NULL. May call anything but node_free. */
+/* Come from the loop. Any may be NULL. May call anything but node_free, which
+ * the callbacks of the node's streams, sockets and pings may not call either. */
 struct node_events {
 	/* A WireGuard session with the peer came up. */
 	void (*on_session)(void *user, const struct uuid *peer);
-	/* 90 s of handshakes without an answer. */
+	/* 90 s of handshakes without an answer; what was held is dropped. */
 	void (*on_silent)(void *user, const struct uuid *peer);
 	/* The home relay came up for the first time. */
 	void (*on_home)(void *user);
@@ -83,11 +84,16 @@ struct node_peer_config {
 /*
  * Adds the peer, or changes what is known of the one with this id; a new key
  * is a new peer in the old one's place. 0, ERR_CONFLICT (a key or address
- * that is another peer's), ERR_LIMIT, ERR_NOMEM, ERR_PROTOCOL (a bad key).
+ * that is another peer's), ERR_LIMIT, ERR_NOMEM, ERR_PROTOCOL (a bad key);
+ * then nothing has changed. A region that has no relay is no error: the peer
+ * is reached once the DERP map has one.
  */
 int node_peer_set(struct node *node, const struct node_peer_config *config);
 void node_peer_remove(struct node *node, const struct uuid *id);
-/* The relays have changed. 0 or ERR_NOMEM. */
+/*
+ * The relays have changed: those in use are dialled at their new address the
+ * next time, the home region stays. 0 or ERR_NOMEM (then nothing changed).
+ */
 int node_set_derp_map(struct node *node, const struct derp_map *map);
 
 struct node_peer_stats {
@@ -103,7 +109,8 @@ int node_peer_stats(const struct node *node, const struct uuid *id,
 
 /*
  * One TSMP ping. `done` comes once, from the loop: latency, or ERR_TIMEOUT,
- * or ERR_CANCELED by node_free(). 0, ERR_LIMIT or ERR_NOMEM.
+ * or ERR_CANCELED by node_free(). 0, ERR_LIMIT, ERR_NOMEM, or ERR_CLOSED from
+ * inside node_free().
  */
 typedef void node_ping_done(void *user, int err, uint64_t latency_us);
 int node_ping(struct node *node, const uint8_t address[16],

@@ -1,13 +1,13 @@
-/*
- * The peers of a node: their keys, addresses, home relays, and the packets
- * that wait for their sessions.
- */
+/* The peers of a node: their keys, addresses and home relays. */
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/base/cursor.h"
 #include "core/base/err.h"
 #include "core/tunnel/node_private.h"
+
+static_assert(NODE_PEER_ADDRESS_CAP <= WG_SOURCES_CAP,
+	      "every address of a peer is an allowed source");
 
 #define KEEPALIVE_S 25
 #define HELD_BYTES_CAP (NODE_HELD_CAP * (2 + 1280))
@@ -18,52 +18,67 @@ struct node_peer *node_peer_at(const struct node *node,
 	return hash_get(&node->by_address, address, 16);
 }
 
-static void unlink_lookups(struct node_peer *peer)
+static bool has_address(const struct node_peer_config *config,
+			const uint8_t address[16])
+{
+	for (size_t i = 0; i < config->address_count; i++)
+		if (memcmp(config->addresses[i], address, 16) == 0)
+			return true;
+	return false;
+}
+
+/* Takes the peer's mark from the addresses in `from` that `but` has not. */
+static void unlink_addresses(struct node_peer *peer,
+			     const struct node_peer_config *from,
+			     const struct node_peer_config *but)
 {
 	struct node *node = peer->node;
 
-	for (size_t i = 0; i < peer->config.address_count; i++)
-		if (node_peer_at(node, peer->config.addresses[i]) == peer)
-			hash_remove(&node->by_address,
-				    peer->config.addresses[i], 16);
-	if (peer->has_disco)
-		hash_remove(&node->by_disco, peer->config.disco_key.bytes, 32);
-	peer->has_disco = false;
-	key_wipe(&peer->disco_shared);
+	for (size_t i = 0; i < from->address_count; i++)
+		if (!has_address(but, from->addresses[i]) &&
+		    node_peer_at(node, from->addresses[i]) == peer)
+			hash_remove(&node->by_address, from->addresses[i], 16);
 }
 
-static int link_addresses(struct node_peer *peer)
+static int link_addresses(struct node_peer *peer,
+			  const struct node_peer_config *config)
 {
-	for (size_t i = 0; i < peer->config.address_count; i++)
-		if (hash_put(&peer->node->by_address,
-			     peer->config.addresses[i], 16, peer) < 0)
+	for (size_t i = 0; i < config->address_count; i++) {
+		if (node_peer_at(peer->node, config->addresses[i]) == peer)
+			continue;
+		if (hash_put(&peer->node->by_address, config->addresses[i],
+			     16, peer) < 0) {
+			unlink_addresses(peer, config, &peer->config);
 			return ERR_NOMEM;
+		}
+	}
 	return 0;
 }
 
 /* Without a usable disco key the peer is reached all the same. */
-static int link_disco(struct node_peer *peer)
+static void take_disco_key(struct node_peer *peer, const struct key32 *key)
 {
-	struct node *node = peer->node;
-
-	if (key_is_zero(&peer->config.disco_key) ||
-	    disco_shared_key(&node->disco_private, &peer->config.disco_key,
-			     &peer->disco_shared) < 0)
-		return 0;
-	if (hash_put(&node->by_disco, peer->config.disco_key.bytes, 32,
-		     peer) < 0)
-		return ERR_NOMEM;
-	peer->has_disco = true;
-	return 0;
+	if (peer->has_disco && key_equal(&peer->config.disco_key, key))
+		return;
+	key_wipe(&peer->disco_shared);
+	peer->has_disco =
+		!key_is_zero(key) &&
+		disco_shared_key(&peer->node->disco_private, key,
+				 &peer->disco_shared) == 0;
 }
 
 static void free_peer(struct node_peer *peer)
 {
-	unlink_lookups(peer);
+	const struct node_peer_config none = { .address_count = 0 };
+
+	unlink_addresses(peer, &peer->config, &none);
 	hash_remove(&peer->node->by_id, peer->config.id.bytes, 16);
+	node_use_relay(peer, 0);
 	list_remove(&peer->link);
+	list_remove(&peer->waiting);
 	if (peer->wg)
 		wg_peer_remove(peer->wg);
+	key_wipe(&peer->disco_shared);
 	buf_clear(&peer->held);
 	free(peer);
 }
@@ -89,6 +104,7 @@ static struct node_peer *new_peer(struct node *node, const struct uuid *id)
 		return NULL;
 	peer->node = node;
 	peer->config.id = *id;
+	peer->config.id = *id;
 	buf_init(&peer->held, HELD_BYTES_CAP);
 	if (hash_put(&node->by_id, id->bytes, 16, peer) < 0) {
 		free(peer);
@@ -99,59 +115,70 @@ static struct node_peer *new_peer(struct node *node, const struct uuid *id)
 }
 
 /* A peer with another key is another peer: its session means nothing. */
-static int set_key(struct node_peer *peer,
-		   const struct node_peer_config *config)
+static void take_wireguard_peer(struct node_peer *peer, struct wg_peer *wg,
+				const struct node_peer_config *config)
 {
-	struct node *node = peer->node;
-	int err;
+	bool was_kept_alive = peer->wg == wg && peer->config.keepalive;
 
-	if (peer->wg && key_equal(&peer->config.key, &config->key))
-		return wg_peer_set_sources(peer->wg, config->addresses,
-					   config->address_count);
-	if (peer->wg)
+	if (peer->wg == wg) {
+		/* The caps are the same: this cannot fail. */
+		(void)wg_peer_set_sources(wg, config->addresses,
+					  config->address_count);
+	} else if (peer->wg) {
 		wg_peer_remove(peer->wg);
-	peer->wg = NULL;
-	err = wg_peer_add(node->wg, &config->key, config->addresses,
-			  config->address_count, peer, &peer->wg);
-	if (err < 0)
-		return err;
-	if (config->keepalive)
-		wg_peer_set_keepalive(peer->wg, KEEPALIVE_S, node_now(node));
-	return 0;
+		peer->message_len = 0;
+	}
+	peer->wg = wg;
+	if (config->keepalive != was_kept_alive)
+		wg_peer_set_keepalive(wg, config->keepalive ? KEEPALIVE_S : 0,
+				      node_now(peer->node));
 }
 
+/* All that can fail comes first, and is undone if it does. */
 static int update_peer(struct node_peer *peer,
 		       const struct node_peer_config *config)
 {
-	int err = set_key(peer, config);
+	struct wg_peer *wg = peer->wg;
+	bool is_new = !wg || !key_equal(&peer->config.key, &config->key);
+	int err;
 
-	if (err < 0)
+	if (is_new) {
+		err = wg_peer_add(peer->node->wg, &config->key,
+				  config->addresses, config->address_count,
+				  peer, &wg);
+		if (err < 0)
+			return err;
+	}
+	err = link_addresses(peer, config);
+	if (err < 0) {
+		if (is_new)
+			wg_peer_remove(wg);
 		return err;
-	unlink_lookups(peer);
+	}
+	unlink_addresses(peer, &peer->config, config);
+	take_wireguard_peer(peer, wg, config);
+	take_disco_key(peer, &config->disco_key);
 	peer->config = *config;
-	peer->relay = config->home_region ?
-		node_relay_for(peer->node, config->home_region) : NULL;
-	if (peer->relay)
-		peer->node->last = peer->relay;
-	err = link_addresses(peer);
-	return err < 0 ? err : link_disco(peer);
+	node_use_relay(peer, config->home_region);
+	return 0;
 }
 
 int node_peer_set(struct node *node, const struct node_peer_config *config)
 {
 	struct node_peer *peer = hash_get(&node->by_id, config->id.bytes, 16);
+	bool is_new = !peer;
 	int err;
 
 	if (config->address_count > NODE_PEER_ADDRESS_CAP)
 		return ERR_LIMIT;
 	if (address_is_taken(node, config))
 		return ERR_CONFLICT;
-	if (!peer)
+	if (is_new)
 		peer = new_peer(node, &config->id);
 	if (!peer)
 		return ERR_NOMEM;
 	err = update_peer(peer, config);
-	if (err < 0)
+	if (err < 0 && is_new)
 		free_peer(peer);
 	node_kick(node);
 	return err;
@@ -182,40 +209,6 @@ int node_peer_stats(const struct node *node, const struct uuid *id,
 		.region = peer->config.home_region,
 	};
 	return 0;
-}
-
-/* Full: the newest is dropped; whoever sent it sends it again. */
-void node_hold(struct node_peer *peer, const uint8_t *packet, size_t len)
-{
-	uint8_t head[2];
-
-	if (buf_room(&peer->held) < sizeof(head) + len)
-		return;
-	be_store(head, len, sizeof(head));
-	if (buf_append(&peer->held, head, sizeof(head)) == 0)
-		(void)buf_append(&peer->held, packet, len);
-}
-
-void node_release_held(struct node_peer *peer)
-{
-	struct node *node = peer->node;
-	struct buf held = peer->held;
-
-	buf_init(&peer->held, HELD_BYTES_CAP);
-	while (held.len >= 2) {
-		size_t len = be_load(buf_data(&held), 2);
-		ssize_t sealed;
-
-		memcpy(node->scratch + WG_DATA_HEADER, buf_data(&held) + 2,
-		       len);
-		buf_consume(&held, 2 + len);
-		sealed = wg_seal(peer->wg, node->scratch, len,
-				 sizeof(node->scratch), node_now(node));
-		if (sealed > 0)
-			(void)node_send_datagram(peer, node->scratch,
-						 (size_t)sealed);
-	}
-	buf_clear(&held);
 }
 
 void node_peers_free(struct node *node)

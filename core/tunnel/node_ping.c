@@ -61,6 +61,8 @@ int node_ping(struct node *node, const uint8_t address[16],
 	struct node_ping *ping;
 	int err;
 
+	if (node->closing)
+		return ERR_CLOSED;
 	if (node->ping_count == PING_CAP)
 		return ERR_LIMIT;
 	ping = calloc(1, sizeof(*ping));
@@ -69,7 +71,9 @@ int node_ping(struct node *node, const uint8_t address[16],
 	rng_bytes(node->config.rng, ping->data, sizeof(ping->data));
 	memcpy(ping->address, address, sizeof(ping->address));
 	ping->sent_us = node_now(node);
-	ping->deadline_us = ping->sent_us + timeout_us;
+	ping->deadline_us = timeout_us < DEADLINE_NONE - ping->sent_us ?
+				    ping->sent_us + timeout_us :
+				    DEADLINE_NONE;
 	ping->done = done;
 	ping->user = user;
 	tsmp_ping(ping->data, payload);
@@ -119,12 +123,17 @@ static struct node_ping *first_due(struct node *node)
 	return NULL;
 }
 
+/* No more than there were: `done` may have sent another with no time. */
 void node_pings_tick(struct node *node)
 {
 	struct node_ping *ping;
 
-	while ((ping = first_due(node)) != NULL)
+	for (size_t left = node->ping_count; left; left--) {
+		ping = first_due(node);
+		if (!ping)
+			return;
 		end_ping(node, ping, ERR_TIMEOUT, 0);
+	}
 }
 
 void node_pings_free(struct node *node)

@@ -17,16 +17,26 @@
 
 struct node_peer {
 	struct list link;
+	struct list waiting;	/* in node->waiting: its relay had no room */
 	struct node *node;
 	struct node_peer_config config;
 	struct wg_peer *wg;
 	struct key32 disco_shared;
 	bool has_disco;
 	struct relay *relay;	/* where its packets go, or NULL: no region */
-	struct buf held;	/* u16 length and packet, until a session */
-	/* The last handshake message, while its relay is not up. */
-	uint8_t waiting[WG_MESSAGE_CAP];
-	size_t waiting_len;
+	/* Plain packets, u16 length and bytes: no session yet, or no room. */
+	struct buf held;
+	/* The newest handshake message that found no room: without it the
+	 * next comes in 5 s. */
+	uint8_t message[WG_MESSAGE_CAP];
+	size_t message_len;
+};
+
+/* A relay in use, or one that was lately. */
+struct node_relay {
+	struct relay *relay;
+	size_t peers;		/* that are at home there */
+	uint64_t idle_us;	/* since when there are none */
 };
 
 struct node_ping {
@@ -50,12 +60,15 @@ struct node {
 	struct list peers;
 	struct hash by_id;
 	struct hash by_address;
-	struct hash by_disco;
-	struct relay *relays[NODE_RELAY_CAP];
+	struct list waiting;	/* peers with something for a full relay */
+	bool room_again;	/* some relay has room: look at `waiting` */
+	struct node_relay relays[NODE_RELAY_CAP];
 	size_t relay_count;
 	struct relay *home;
+	struct relay *sole;	/* the one that all peers use, if it is one */
 	struct relay *last;	/* where the last packet went: pull into it */
 	bool home_seen;
+	bool closing;
 	struct list pings;
 	size_t ping_count;
 	struct task work;
@@ -68,22 +81,33 @@ static inline uint64_t node_now(const struct node *node)
 	return loop_now_us(node->config.loop);
 }
 
-/* node_relay.c: the relay of a region, opened if need be, or NULL. */
-struct relay *node_relay_for(struct node *node, int64_t region);
-/* A copy of one whole datagram to the peer's relay. False: no room. */
-bool node_send_datagram(struct node_peer *peer, const uint8_t *data,
-			size_t len);
-/* One of WireGuard's own messages: waits for the relay, the last one alone. */
-void node_send_message(struct node_peer *peer, const uint8_t *data,
-		       size_t len);
+/* node_relay.c */
+int node_open_home(struct node *node, struct error *error);
+/* The peer's packets go to this region (0: nowhere) from now on. */
+void node_use_relay(struct node_peer *peer, int64_t region);
+/* Where to put the next packet, whoever it is for; NULL: nowhere now. */
+struct relay *node_relay_to_fill(const struct node *node);
+void node_relays_flush(struct node *node);
+/* Closes those that nobody has used for a while. */
+void node_relays_tick(struct node *node);
+uint64_t node_relays_deadline(const struct node *node);
 void node_relays_free(struct node *node);
 
 /* node_peer.c */
 struct node_peer *node_peer_at(const struct node *node,
 			       const uint8_t address[16]);
-void node_hold(struct node_peer *peer, const uint8_t *packet, size_t len);
-void node_release_held(struct node_peer *peer);
 void node_peers_free(struct node *node);
+
+/* node_send.c */
+/* A handshake message or keepalive; the former is kept until it can leave. */
+void node_send_message(struct node_peer *peer, const uint8_t *message,
+		       size_t len, bool keep);
+/* What was held leaves, as far as session and relay allow. */
+void node_release_held(struct node_peer *peer);
+/* The same for all peers that wait for room. */
+void node_serve_waiting(struct node *node);
+/* Pulls packets while there is room; true: there may be more. */
+bool node_send_packets(struct node *node);
 
 /* node_ping.c */
 void node_on_tsmp(void *user, const uint8_t src[16], const uint8_t dst[16],

@@ -6,6 +6,8 @@
 
 #include "core/tunnel/node_private.h"
 
+#define RELAY_IDLE_US (60 * US_PER_S)
+
 /* How Tailscale writes "came by relay N" as an address: 127.3.3.40:N. */
 static const uint8_t relay_address[16] = { [10] = 0xff, 0xff, 127, 3, 3, 40 };
 
@@ -13,26 +15,40 @@ static void answer_disco_ping(struct node_peer *peer, struct relay *relay,
 			      const struct disco_message *ping)
 {
 	struct disco_message pong = { .type = DISCO_PONG };
-	uint8_t out[DISCO_PACKET_CAP];
-	uint8_t *to;
+	uint8_t *to = relay_reserve(relay, DISCO_PACKET_CAP);
 	int len;
 
+	if (!to)
+		return;
 	memcpy(pong.txid, ping->txid, sizeof(pong.txid));
 	memcpy(pong.source.address, relay_address, sizeof(relay_address));
 	pong.source.port = (uint16_t)relay_region(relay);
 	len = disco_packet(&peer->disco_shared, &peer->node->disco_public,
-			   peer->node->config.rng, &pong, out, sizeof(out));
-	if (len < 0)
-		return;
-	to = relay_reserve(relay, (size_t)len);
-	if (!to)
-		return;
-	memcpy(to, out, (size_t)len);
-	relay_commit(relay, &peer->config.key, (size_t)len);
+			   peer->node->config.rng, &pong, to,
+			   DISCO_PACKET_CAP);
+	if (len > 0)
+		relay_commit(relay, &peer->config.key, (size_t)len);
+}
+
+/*
+ * Found by the node key that the relay vouches for: several peers may share
+ * a disco key (those of one worker do).
+ */
+static struct node_peer *disco_peer(const struct node *node,
+				    const struct key32 *from,
+				    const struct key32 *sender)
+{
+	struct wg_peer *wg = wg_peer_find(node->wg, from);
+	struct node_peer *peer = wg ? wg_peer_user(wg) : NULL;
+
+	return peer && peer->has_disco &&
+			       key_equal(&peer->config.disco_key, sender) ?
+		       peer : NULL;
 }
 
 static void take_disco(struct node *node, struct relay *relay,
-		       const uint8_t *data, size_t len)
+		       const struct key32 *from, const uint8_t *data,
+		       size_t len)
 {
 	struct disco_message message;
 	struct node_peer *peer;
@@ -40,7 +56,7 @@ static void take_disco(struct node *node, struct relay *relay,
 
 	if (!disco_sender(data, len, &sender))
 		return;
-	peer = hash_get(&node->by_disco, sender.bytes, sizeof(sender.bytes));
+	peer = disco_peer(node, from, &sender);
 	if (!peer || disco_open(&peer->disco_shared, data, len, &message) < 0)
 		return;
 	if (message.type == DISCO_PING)
@@ -80,29 +96,17 @@ static void on_packet(void *user, struct relay *relay,
 	struct node *node = user;
 
 	if (disco_is(data, len))
-		take_disco(node, relay, data, len);
+		take_disco(node, relay, from, data, len);
 	else
 		take_wireguard(node, from, data, len);
 	node_kick(node);
-}
-
-static void send_waiting(struct node *node, struct relay *relay)
-{
-	list_each(at, next, &node->peers) {
-		struct node_peer *peer =
-			container_of(at, struct node_peer, link);
-
-		if (peer->relay == relay && peer->waiting_len &&
-		    node_send_datagram(peer, peer->waiting, peer->waiting_len))
-			peer->waiting_len = 0;
-	}
 }
 
 static void on_writable(void *user, struct relay *relay)
 {
 	struct node *node = user;
 
-	send_waiting(node, relay);
+	node->room_again = true;
 	node_kick(node);
 	if (relay != node->home || node->home_seen)
 		return;
@@ -128,13 +132,16 @@ static const struct relay_events events = {
 	.on_peer_gone = on_peer_gone,
 };
 
-static struct relay *open_relay(struct node *node, int64_t region)
+/* --- which relays there are ------------------------------------------------ */
+
+static int open_relay(struct node *node, int64_t region, struct relay **out,
+		      struct error *error)
 {
 	const struct derp_map_region *entry =
 		derp_map_region(&node->derp_map, region);
 	const struct derp_map_node *relay_node =
 		entry ? derp_map_relay(entry) : NULL;
-	struct relay_config config = {
+	const struct relay_config config = {
 		.loop = node->config.loop,
 		.network = node->config.network,
 		.rng = node->config.rng,
@@ -147,57 +154,198 @@ static struct relay *open_relay(struct node *node, int64_t region)
 		.events = &events,
 		.user = node,
 	};
+
+	if (!relay_node)
+		return error_set(error, ERR_UNREACHABLE,
+				 "the DERP map has no relay in region %lld",
+				 (long long)region);
+	if (node->relay_count == NODE_RELAY_CAP)
+		return error_set(error, ERR_LIMIT,
+				 "more than %d regions in use", NODE_RELAY_CAP);
+	return relay_new(&config, out, error);
+}
+
+static struct node_relay *find_slot(struct node *node, int64_t region)
+{
+	for (size_t i = 0; i < node->relay_count; i++)
+		if (relay_region(node->relays[i].relay) == region)
+			return &node->relays[i];
+	return NULL;
+}
+
+static void add_slot(struct node *node, struct relay *relay)
+{
+	node->relays[node->relay_count++] = (struct node_relay){
+		.relay = relay, .idle_us = node_now(node),
+	};
+}
+
+int node_open_home(struct node *node, struct error *error)
+{
+	int err = open_relay(node, node->config.home_region, &node->home,
+			     error);
+
+	if (err < 0)
+		return err;
+	add_slot(node, node->home);
+	node->last = node->home;
+	return 0;
+}
+
+static struct node_relay *slot_for(struct node *node, int64_t region)
+{
+	struct node_relay *slot = region ? find_slot(node, region) : NULL;
 	struct relay *relay;
 	struct error error;
 
-	if (!relay_node || node->relay_count == NODE_RELAY_CAP) {
-		log_warn(node->config.log, "derp", "no relay in region %lld",
-			 (long long)region);
-		return NULL;
-	}
-	if (relay_new(&config, &relay, &error) < 0) {
+	if (slot || !region)
+		return slot;
+	if (open_relay(node, region, &relay, &error) < 0) {
 		log_warn(node->config.log, "derp", "relay %lld: %s",
 			 (long long)region, error.message);
 		return NULL;
 	}
-	node->relays[node->relay_count++] = relay;
-	return relay;
+	add_slot(node, relay);
+	return &node->relays[node->relay_count - 1];
 }
 
-struct relay *node_relay_for(struct node *node, int64_t region)
+static void find_sole(struct node *node)
+{
+	size_t used = 0;
+
+	node->sole = NULL;
+	for (size_t i = 0; i < node->relay_count; i++)
+		if (node->relays[i].peers && used++ == 0)
+			node->sole = node->relays[i].relay;
+	if (used != 1)
+		node->sole = NULL;
+}
+
+static void leave_relay(struct node_peer *peer)
+{
+	struct node *node = peer->node;
+	struct node_relay *slot =
+		find_slot(node, relay_region(peer->relay));
+
+	peer->relay = NULL;
+	if (--slot->peers == 0)
+		slot->idle_us = node_now(node);
+}
+
+void node_use_relay(struct node_peer *peer, int64_t region)
+{
+	struct node *node = peer->node;
+	struct node_relay *slot;
+
+	if (peer->relay && relay_region(peer->relay) == region)
+		return;
+	if (peer->relay)
+		leave_relay(peer);
+	slot = slot_for(node, region);
+	if (slot) {
+		slot->peers++;
+		peer->relay = slot->relay;
+		node->last = slot->relay;
+		node->room_again = true;
+	}
+	find_sole(node);
+}
+
+struct relay *node_relay_to_fill(const struct node *node)
+{
+	if (node->sole)
+		return node->sole;
+	if (list_empty(&node->peers))
+		return NULL;
+	if (relay_up(node->last))
+		return node->last;
+	for (size_t i = 0; i < node->relay_count; i++)
+		if (node->relays[i].peers && relay_up(node->relays[i].relay))
+			return node->relays[i].relay;
+	return NULL;
+}
+
+void node_relays_flush(struct node *node)
 {
 	for (size_t i = 0; i < node->relay_count; i++)
-		if (relay_region(node->relays[i]) == region)
-			return node->relays[i];
-	return open_relay(node, region);
+		relay_flush(node->relays[i].relay);
 }
 
-bool node_send_datagram(struct node_peer *peer, const uint8_t *data,
-			size_t len)
+/* When it may be closed. */
+static uint64_t slot_deadline(const struct node *node,
+			      const struct node_relay *slot)
 {
-	uint8_t *to = peer->relay ? relay_reserve(peer->relay, len) : NULL;
-
-	if (!to)
-		return false;
-	memcpy(to, data, len);
-	relay_commit(peer->relay, &peer->config.key, len);
-	return true;
+	return slot->peers || slot->relay == node->home ?
+		       DEADLINE_NONE : slot->idle_us + RELAY_IDLE_US;
 }
 
-/* A lost initiation costs the 5 s until the next: it waits instead. */
-void node_send_message(struct node_peer *peer, const uint8_t *data, size_t len)
+static void close_slot(struct node *node, struct node_relay *slot)
 {
-	peer->waiting_len = 0;
-	if (node_send_datagram(peer, data, len))
-		return;
-	memcpy(peer->waiting, data, len);
-	peer->waiting_len = len;
+	if (node->last == slot->relay)
+		node->last = node->home;
+	relay_free(slot->relay);
+	*slot = node->relays[--node->relay_count];
+}
+
+void node_relays_tick(struct node *node)
+{
+	for (size_t i = node->relay_count; i > 0; i--)
+		if (slot_deadline(node, &node->relays[i - 1]) <=
+		    node_now(node))
+			close_slot(node, &node->relays[i - 1]);
+}
+
+uint64_t node_relays_deadline(const struct node *node)
+{
+	uint64_t deadline = DEADLINE_NONE;
+
+	for (size_t i = 0; i < node->relay_count; i++)
+		deadline = deadline_min(deadline,
+					slot_deadline(node, &node->relays[i]));
+	return deadline;
 }
 
 void node_relays_free(struct node *node)
 {
-	for (size_t i = 0; i < node->relay_count; i++)
-		relay_free(node->relays[i]);
-	node->relay_count = 0;
-	node->home = node->last = NULL;
+	while (node->relay_count)
+		relay_free(node->relays[--node->relay_count].relay);
+	node->home = node->last = node->sole = NULL;
+}
+
+/* Relays that moved are dialled at their new address the next time. */
+static void move_relays(struct node *node)
+{
+	for (size_t i = 0; i < node->relay_count; i++) {
+		struct relay *relay = node->relays[i].relay;
+		const struct derp_map_region *entry = derp_map_region(
+			&node->derp_map, relay_region(relay));
+		const struct derp_map_node *at =
+			entry ? derp_map_relay(entry) : NULL;
+
+		if (at && relay_set_node(relay, at) < 0)
+			log_warn(node->config.log, "derp",
+				 "relay %lld: the new address is too long",
+				 (long long)relay_region(relay));
+	}
+}
+
+int node_set_derp_map(struct node *node, const struct derp_map *map)
+{
+	struct derp_map copy = { .region_count = 0 };
+	int err = derp_map_copy(map, &copy);
+
+	if (err < 0)
+		return err;
+	derp_map_clear(&node->derp_map);
+	node->derp_map = copy;
+	move_relays(node);
+	list_each(at, next, &node->peers) {
+		struct node_peer *peer =
+			container_of(at, struct node_peer, link);
+
+		if (!peer->relay)
+			node_use_relay(peer, peer->config.home_region);
+	}
+	node_kick(node);
+	return 0;
 }

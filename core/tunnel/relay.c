@@ -1,3 +1,12 @@
+/*
+ * Theory of operation. A relay is down (redial is set), opening (channel, not
+ * ready) or up (ready). Every way down goes through lost(). Timers are set
+ * once and look, when they fire, at what has happened since, so that a packet
+ * moves none of them: `deadline` is the DERP client's (10 s for a handshake,
+ * 120 s of silence); `probe` runs 3 s after something was sent, and pings the
+ * relay if nothing has come since. A pong that stays away is the end: that is
+ * how a path that died in sleep is found while it matters.
+ */
 #include "core/tunnel/relay.h"
 
 #include <stdio.h>
@@ -7,15 +16,21 @@
 
 #include "core/tailnet/derp/derp_client.h"
 #include "core/tunnel/backoff.h"
+#include "core/tunnel/text.h"
 
 #define SLAB_LEN (16 * 1024)
 #define QUEUE_CAP (256 * 1024)
 #define MESSAGE_CAP (1024 * 1024)
 #define URL_CAP (DERP_MAP_HOST_CAP + 32)
+/* What send_control() may put in the queue besides the slab. */
+#define ROOM_NEEDED (SLAB_LEN + DERP_CLIENT_OUT_CAP)
+#define PROBE_AFTER_US (3 * US_PER_S)
+#define PONG_WITHIN_US (5 * US_PER_S)
+/* A relay that was up for less is dialled ever more slowly. */
+#define STEADY_US (15 * US_PER_S)
 
 struct relay {
 	struct relay_config config;
-	struct derp_map_node node;
 	struct key32 private_key;
 	char url[URL_CAP];
 	struct channel *channel;
@@ -28,10 +43,14 @@ struct relay {
 	size_t slab_len;
 	struct timer redial;
 	struct timer deadline;
+	struct timer probe;
+	uint64_t probe_us;	/* when the probe timer was set */
+	bool pinged;		/* and nothing has come since */
+	uint64_t up_us;		/* when it came up, while ready */
 	struct backoff backoff;
 };
 
-static void dial(struct relay *relay);
+static int dial(struct relay *relay, struct error *error);
 
 static uint64_t now(const struct relay *relay)
 {
@@ -52,8 +71,10 @@ static void forget_channel(struct relay *relay)
 	relay->ready = false;
 	relay->starved = true;
 	drop_slab(relay);
+	relay->pinged = false;
 	derp_client_clear(&relay->derp);
 	timer_stop(relay->config.loop, &relay->deadline);
+	timer_stop(relay->config.loop, &relay->probe);
 }
 
 static void redial_later(struct relay *relay)
@@ -63,10 +84,12 @@ static void redial_later(struct relay *relay)
 	timer_set(relay->config.loop, &relay->redial, now(relay) + wait);
 }
 
-static void fail(struct relay *relay, const struct error *error)
+static void lost(struct relay *relay, const struct error *error)
 {
 	log_warn(relay->config.log, "derp", "relay %lld lost: %s",
 		 (long long)relay->config.region_id, error->message);
+	if (relay->ready && now(relay) - relay->up_us >= STEADY_US)
+		backoff_reset(&relay->backoff);
 	if (relay->channel)
 		channel_close(relay->channel, 1002, "");
 	forget_channel(relay);
@@ -96,7 +119,6 @@ static void on_ready(void *user)
 {
 	struct relay *relay = user;
 
-	backoff_reset(&relay->backoff);
 	if (relay->config.home)
 		derp_client_note_preferred(&relay->derp, true);
 	log_debug(relay->config.log, "derp", "relay %lld is up by %s",
@@ -124,10 +146,12 @@ static void on_peer_gone(void *user, const struct key32 *peer, uint8_t reason)
 static void on_health(void *user, const char *text, size_t len)
 {
 	struct relay *relay = user;
+	char clean[TEXT_CLEAN_CAP];
 
+	text_clean(text, len, clean);
 	if (len)
-		log_warn(relay->config.log, "derp", "relay %lld says: %.*s",
-			 (long long)relay->config.region_id, (int)len, text);
+		log_warn(relay->config.log, "derp", "relay %lld says: %s",
+			 (long long)relay->config.region_id, clean);
 }
 
 static const struct derp_client_events derp_events = {
@@ -142,6 +166,7 @@ static void come_up_if_ready(struct relay *relay)
 	if (relay->ready || !derp_client_can_send(&relay->derp))
 		return;
 	relay->ready = true;
+	relay->up_us = now(relay);
 	relay->starved = false;
 	relay->config.events->on_writable(relay->config.user, relay);
 }
@@ -160,11 +185,11 @@ static void channel_message(void *user, const uint8_t *data, size_t len)
 	struct error error;
 
 	if (derp_client_in(&relay->derp, data, len, now(relay), &error) < 0) {
-		fail(relay, &error);
+		lost(relay, &error);
 		return;
 	}
+	relay->pinged = false;
 	send_control(relay);
-	set_deadline(relay);
 	come_up_if_ready(relay);
 }
 
@@ -186,24 +211,29 @@ static bool wants_websocket(const struct channel_end *end)
 	       end->http_status == 200;
 }
 
+static void redial(struct relay *relay)
+{
+	struct error error;
+
+	if (dial(relay, &error) < 0)
+		lost(relay, &error);
+}
+
 static void channel_closed(void *user, const struct channel_end *end)
 {
 	struct relay *relay = user;
-	bool was_open = relay->open;
 
 	relay->channel = NULL;
-	if (!was_open && !relay->by_websocket && wants_websocket(end)) {
-		forget_channel(relay);
-		relay->by_websocket = true;
-		log_info(relay->config.log, "derp",
-			 "relay %lld refuses the upgrade (HTTP %d), "
-			 "trying a WebSocket",
-			 (long long)relay->config.region_id,
-			 end->http_status);
-		dial(relay);
+	if (relay->open || relay->by_websocket || !wants_websocket(end)) {
+		lost(relay, &end->error);
 		return;
 	}
-	fail(relay, &end->error);
+	log_info(relay->config.log, "derp",
+		 "relay %lld refuses the upgrade (HTTP %d), trying a WebSocket",
+		 (long long)relay->config.region_id, end->http_status);
+	forget_channel(relay);
+	relay->by_websocket = true;
+	redial(relay);
 }
 
 static const struct channel_events channel_events = {
@@ -213,7 +243,7 @@ static const struct channel_events channel_events = {
 	.on_close = channel_closed,
 };
 
-static void dial(struct relay *relay)
+static int dial(struct relay *relay, struct error *error)
 {
 	struct channel_request request = {
 		.kind = relay->by_websocket ? CHANNEL_BINARY : CHANNEL_UPGRADE,
@@ -224,22 +254,23 @@ static void dial(struct relay *relay)
 		.events = &channel_events,
 		.user = relay,
 	};
-	struct error error;
+	int err;
 
 	derp_client_init(&relay->derp, &relay->private_key, relay->config.rng,
 			 &derp_events, relay, now(relay));
-	if (network_open_channel(relay->config.network, &request,
-				 &relay->channel, &error) < 0) {
+	err = network_open_channel(relay->config.network, &request,
+				   &relay->channel, error);
+	if (err < 0) {
 		relay->channel = NULL;
-		fail(relay, &error);
-		return;
+		return err;
 	}
 	set_deadline(relay);
+	return 0;
 }
 
 static void redial_fired(struct timer *timer)
 {
-	dial(timer->user);
+	redial(timer->user);
 }
 
 static void deadline_fired(struct timer *timer)
@@ -248,50 +279,105 @@ static void deadline_fired(struct timer *timer)
 	struct error error;
 
 	if (derp_client_tick(&relay->derp, now(relay), &error) < 0)
-		fail(relay, &error);
+		lost(relay, &error);
 	else
 		set_deadline(relay);
 }
 
-static int make_url(struct relay *relay)
+static void set_probe(struct relay *relay, uint64_t after_us)
 {
-	const struct derp_map_node *node = &relay->node;
+	relay->probe_us = now(relay);
+	timer_set(relay->config.loop, &relay->probe, relay->probe_us + after_us);
+}
+
+static void probe_fired(struct timer *timer)
+{
+	struct relay *relay = timer->user;
+	struct error error;
+
+	if (relay->derp.heard_us > relay->probe_us)
+		return;
+	if (relay->pinged) {
+		error_set(&error, ERR_TIMEOUT, "no answer to a ping in %llu s",
+			  PONG_WITHIN_US / US_PER_S);
+		lost(relay, &error);
+		return;
+	}
+	(void)derp_client_ping(&relay->derp, now(relay));
+	send_control(relay);
+	relay->pinged = true;
+	set_probe(relay, PONG_WITHIN_US);
+}
+
+static int make_url(const struct derp_map_node *node, char out[URL_CAP])
+{
 	bool literal_v6 = strchr(node->host_name, ':') != NULL;
 	int port = node->derp_port ? node->derp_port :
 		   node->force_http ? 80 : 443;
-	int len = snprintf(relay->url, sizeof(relay->url),
-			   "%s://%s%s%s:%d/derp",
+	int len = snprintf(out, URL_CAP, "%s://%s%s%s:%d/derp",
 			   node->force_http ? "http" : "https",
 			   literal_v6 ? "[" : "", node->host_name,
 			   literal_v6 ? "]" : "", port);
 
-	return len < (int)sizeof(relay->url) ? 0 : ERR_TOO_LARGE;
+	return len < URL_CAP ? 0 : ERR_TOO_LARGE;
+}
+
+int relay_set_node(struct relay *relay, const struct derp_map_node *node)
+{
+	char url[URL_CAP];
+	int err = make_url(node, url);
+
+	if (err == 0)
+		memcpy(relay->url, url, sizeof(url));
+	return err;
+}
+
+static void init_timers(struct relay *relay)
+{
+	relay->redial = (struct timer){ .fire = redial_fired, .user = relay };
+	relay->deadline =
+		(struct timer){ .fire = deadline_fired, .user = relay };
+	relay->probe = (struct timer){ .fire = probe_fired, .user = relay };
+	relay->backoff = (struct backoff){ .first_us = 250 * US_PER_MS,
+					   .most_us = 15 * US_PER_S };
+}
+
+/* Trouble that may pass is tried again; a bad address never gets better. */
+static int first_dial(struct relay *relay, struct error *error)
+{
+	int err = relay_set_node(relay, relay->config.node);
+
+	if (err < 0)
+		return error_set(error, err,
+				 "the relay's address is too long");
+	err = dial(relay, error);
+	if (err != ERR_NOMEM && err != ERR_LIMIT)
+		return err;
+	lost(relay, error);
+	return 0;
 }
 
 int relay_new(const struct relay_config *config, struct relay **out,
 	      struct error *error)
 {
 	struct relay *relay = calloc(1, sizeof(*relay));
+	int err;
 
 	if (!relay)
 		return error_set(error, ERR_NOMEM, "no memory for a relay");
 	relay->config = *config;
-	relay->node = *config->node;
 	relay->private_key = *config->private_key;
 	relay->by_websocket = config->force_websocket;
 	relay->starved = true;
-	relay->redial = (struct timer){ .fire = redial_fired, .user = relay };
-	relay->deadline =
-		(struct timer){ .fire = deadline_fired, .user = relay };
-	relay->backoff = (struct backoff){ .first_us = 250 * US_PER_MS,
-					   .most_us = 15 * US_PER_S };
-	if (make_url(relay) < 0) {
-		free(relay);
-		return error_set(error, ERR_TOO_LARGE,
-				 "the relay's address is too long");
+	init_timers(relay);
+	err = first_dial(relay, error);
+	if (err < 0) {
+		relay_free(relay);
+		return err;
 	}
+	relay->config.node = NULL;	/* were the caller's */
+	relay->config.private_key = NULL;
 	*out = relay;
-	dial(relay);
 	return 0;
 }
 
@@ -324,7 +410,7 @@ static bool make_slab_room(struct relay *relay, size_t need)
 	if (relay->slab && relay->slab_len + need > SLAB_LEN)
 		relay_flush(relay);
 	if (relay->slab_len + need > SLAB_LEN ||
-	    channel_room(relay->channel) < SLAB_LEN)
+	    channel_room(relay->channel) < ROOM_NEEDED)
 		return false;
 	if (!relay->slab)
 		relay->slab = malloc(SLAB_LEN);
@@ -350,7 +436,11 @@ void relay_flush(struct relay *relay)
 {
 	if (!relay->slab)
 		return;
-	if (relay->slab_len)
-		channel_send(relay->channel, relay->slab, relay->slab_len);
+	if (relay->slab_len) {
+		(void)channel_send(relay->channel, relay->slab,
+				   relay->slab_len);
+		if (!timer_active(&relay->probe))
+			set_probe(relay, PROBE_AFTER_US);
+	}
 	drop_slab(relay);
 }

@@ -4,8 +4,9 @@
  * Owns a channel to one region's relay and the derp_client in it: opens it
  * by HTTP upgrade, or by WebSocket when the relay answers the upgrade with a
  * 4xx or the deployment says so, and opens it again (250 ms to 15 s) when it
- * is lost. Frames are gathered in a 16 KB slab and leave as one message: one
- * TLS record, one write (docs/performance.md).
+ * is lost: closed, nonsense, 120 s of silence, or no answer to a ping 8 s after
+ * something was sent. Frames are gathered in a 16 KB slab and leave as one
+ * message: one TLS record, one write (docs/performance.md).
  */
 #ifndef TUNNELHOST_TUNNEL_RELAY_H
 #define TUNNELHOST_TUNNEL_RELAY_H
@@ -50,11 +51,15 @@ struct relay_config {
 	void *user;
 };
 
-/* Begins to connect. 0, ERR_NOMEM or what is wrong with the address. */
+/* Begins to connect. 0, ERR_NOMEM or what is wrong with the address. Never
+ * calls back from inside. */
 int relay_new(const struct relay_config *config, struct relay **out,
 	      struct error *error);
+/* What is in the slab still leaves. NULL is allowed. */
 void relay_free(struct relay *relay);
 
+/* Where the next dial goes. 0 or ERR_TOO_LARGE (nothing changed). */
+int relay_set_node(struct relay *relay, const struct derp_map_node *node);
 int64_t relay_region(const struct relay *relay);
 bool relay_up(const struct relay *relay);
 /*

@@ -24,8 +24,10 @@ static uint64_t now(const struct tunnel *tunnel)
 
 static void set_timeout(struct tunnel *tunnel, uint64_t after_us)
 {
+	uint64_t most = DEADLINE_NONE - now(tunnel);
+
 	timer_set(tunnel->config.loop, &tunnel->timeout,
-		  now(tunnel) + after_us);
+		  after_us < most ? now(tunnel) + after_us : DEADLINE_NONE);
 }
 
 /* on_end comes from the loop, so that the owner may free us soon after. */
@@ -46,7 +48,9 @@ static void run_end(struct task *task)
 {
 	struct tunnel *tunnel = task->user;
 
+	/* Whoever waits for a stream hears it now: the owner may free us. */
 	ns_fail(node_netstack(tunnel->node), ERR_RESET);
+	ns_dispatch(node_netstack(tunnel->node));
 	tunnel->config.events->on_end(
 		tunnel->config.user,
 		tunnel->ended_with_error ? &tunnel->error : NULL);
@@ -173,13 +177,49 @@ static void on_peer_left(void *user)
 		set_timeout(tunnel, COME_BACK_US);
 }
 
+/* Where the deployment is: the map that we began with has been rewritten. */
+static const struct derp_map_node *embedded_relay(const struct derp_map *map)
+{
+	for (size_t i = 0; i < map->region_count; i++)
+		if (map->regions[i].embedded_relay &&
+		    derp_map_relay(&map->regions[i]))
+			return derp_map_relay(&map->regions[i]);
+	return NULL;
+}
+
+static int take_derp_map(struct tunnel *tunnel, const struct derp_map *map)
+{
+	const struct derp_map_node *embedded =
+		embedded_relay(&tunnel->derp_map);
+	struct derp_map copy = { .region_count = 0 };
+	int err = derp_map_copy(map, &copy);
+
+	if (err == 0 && embedded)
+		err = derp_map_rewrite_embedded(&copy, embedded->host_name,
+						embedded->derp_port,
+						embedded->force_http);
+	if (err == 0 && !derp_map_equal(&copy, &tunnel->derp_map))
+		err = node_set_derp_map(tunnel->node, &copy);
+	if (err < 0) {
+		derp_map_clear(&copy);
+		return err;
+	}
+	derp_map_clear(&tunnel->derp_map);
+	tunnel->derp_map = copy;
+	return 0;
+}
+
 static void on_derp_map(void *user, const struct derp_map *map)
 {
 	struct tunnel *tunnel = user;
+	int err = map->region_count ? take_derp_map(tunnel, map) : 0;
 
-	(void)map;	/* the paths issue follows changes; the home stays */
-	log_debug(tunnel->config.log, "coordinate", "DERP map: %zu regions",
-		  map->region_count);
+	if (err < 0)
+		log_warn(tunnel->config.log, "coordinate",
+			 "a new DERP map cannot be used: %s", err_name(err));
+	else
+		log_debug(tunnel->config.log, "coordinate",
+			  "DERP map: %zu regions", map->region_count);
 }
 
 static void on_fatal(void *user, const struct error *error)
@@ -278,9 +318,7 @@ static int make_control(struct tunnel *tunnel, struct error *error)
 		.user = tunnel,
 	};
 
-	if (control_new(&config, &tunnel->control) < 0)
-		return error_set(error, ERR_NOMEM, "no memory for a tunnel");
-	return 0;
+	return control_new(&config, &tunnel->control, error);
 }
 
 static int build(struct tunnel *tunnel, struct error *error)
@@ -314,6 +352,7 @@ int tunnel_new(const struct tunnel_config *config, struct tunnel **out,
 	if (!tunnel)
 		return error_set(error, ERR_NOMEM, "no memory for a tunnel");
 	tunnel->config = *config;
+	tunnel->phase = TUNNEL_CONNECTING;
 	tunnel->timeout = (struct timer){ .fire = timed_out, .user = tunnel };
 	tunnel->probe = (struct timer){ .fire = probe_fired, .user = tunnel };
 	tunnel->end = (struct task){ .run = run_end, .user = tunnel };

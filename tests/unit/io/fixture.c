@@ -1,5 +1,8 @@
 #include "fixture.h"
 
+#include <openssl/pem.h>
+#include <openssl/x509.h>
+
 #include "core/base/buf.h"
 
 struct echo {
@@ -122,6 +125,25 @@ static void on_limit(struct timer *timer)
 	fail_msg("timed out");
 }
 
+bool fixture_trust_by_directory;
+
+/* As the system keeps its certificates. */
+static void link_by_hash(struct fixture *f)
+{
+	FILE *file = fopen(f->ca.ca_file, "r");
+	X509 *ca = PEM_read_X509(file, NULL, NULL, NULL);
+	char path[128];
+
+	fclose(file);
+	snprintf(path, sizeof(path), "%s/%08lx.0", f->directory,
+		 X509_subject_name_hash(ca));
+	X509_free(ca);
+	assert_int_equal(symlink("ca.pem", path), 0);
+	setenv("SSL_CERT_DIR", f->directory, 1);
+	unsetenv("SSL_CERT_FILE");
+	strcpy(f->hashed, path);
+}
+
 void fixture_open(struct fixture *f, bool tls, const char *bind_to,
 		  const char *names, bool trust)
 {
@@ -134,6 +156,8 @@ void fixture_open(struct fixture *f, bool tls, const char *bind_to,
 	assert_non_null(mkdtemp(f->directory));
 	if (tls_test_ca_write(f->directory, names, &f->ca, &error) < 0)
 		fail_msg("%s", error.message);
+	if (fixture_trust_by_directory)
+		link_by_hash(f);
 	if (trust)
 		config.ca_file = f->ca.ca_file;
 	if (io_new(&config, &f->io, &error) < 0)
@@ -159,6 +183,8 @@ void fixture_close(struct fixture *f)
 	io_free(f->io);
 	list_each(at, safe, &f->echoes)
 		echo_free(container_of(at, struct echo, link));
+	if (*f->hashed)
+		unlink(f->hashed);
 	tls_test_ca_remove(&f->ca);
 	rmdir(f->directory);
 }
@@ -214,7 +240,7 @@ static void client_resume(struct timer *timer)
 {
 	struct client *c = timer->user;
 
-	c->pausing = !c->pausing;
+	c->paused = false;
 	channel_pause(c->channel, false);
 }
 
@@ -223,14 +249,16 @@ static void client_on_message(void *user, const uint8_t *data, size_t len)
 	struct client *c = user;
 	struct loop *loop = io_loop(c->f->io);
 
+	assert_false(c->paused);
 	for (size_t i = 0; i < len; i++)
 		if (data[i] != pattern(c->received + i))
 			fail_msg("byte %zu differs", c->received + i);
 	c->received += len;
 	if (c->pausing && !timer_active(&c->resume)) {
 		channel_pause(c->channel, true);
+		c->paused = true;
 		c->resume = (struct timer){ .fire = client_resume, .user = c };
-		timer_set(loop, &c->resume, loop_now_us(loop) + 500);
+		timer_set(loop, &c->resume, loop_now_us(loop) + 100);
 	}
 	if (c->received < c->total)
 		return;

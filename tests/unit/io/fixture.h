@@ -19,6 +19,7 @@
 struct fixture {
 	struct io *io;
 	char directory[64];
+	char hashed[128];
 	struct tls_test_ca ca;
 	struct service service;
 	struct io_server *server;
@@ -35,6 +36,8 @@ struct fixture {
 	bool stall;		/* the echo does not read */
 };
 
+/* The CA is known by SSL_CERT_DIR. */
+extern bool fixture_trust_by_directory;
 /* `names` of the certificate; see tls_test_ca.h. `trust`: its CA is known. */
 void fixture_open(struct fixture *f, bool tls, const char *bind_to,
 		  const char *names, bool trust);
@@ -55,6 +58,7 @@ struct client {
 	bool opened;
 	int closes;
 	bool close_when_done;
+	bool paused;
 	bool pausing;		/* pauses after each message for a moment */
 	struct timer resume;
 	int end_code;

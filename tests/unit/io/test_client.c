@@ -41,7 +41,7 @@ static void test_binary_tls(void **state)
 	round_trip(true, CHANNEL_BINARY, 10007, false);
 }
 
-static void test_text_paused(void **state)
+static void test_binary_paused(void **state)
 {
 	(void)state;
 	round_trip(true, CHANNEL_BINARY, 70001, true);
@@ -177,7 +177,25 @@ static void test_unknown_ca(void **state)
 	(void)state;
 	fixture_open(&f, true, "127.0.0.1:0", NULL, false);
 	fixture_url(&f, "localhost", "/echo", url);
-	expect_failure(&f, url, 0, ERR_DENIED, "CODER_CLIENT_TLS_CA_FILE");
+	expect_failure(&f, url, 0, ERR_UNREACHABLE,
+		       "CODER_CLIENT_TLS_CA_FILE");
+	fixture_close(&f);
+}
+
+static void test_ca_of_the_system(void **state)
+{
+	struct fixture f;
+	struct answer a;
+	char url[256];
+
+	(void)state;
+	fixture_trust_by_directory = true;
+	fixture_open(&f, true, "127.0.0.1:0", NULL, false);
+	fixture_trust_by_directory = false;
+	fixture_url(&f, "localhost", "/x", url);
+	get(&f, &a, "GET", url, NULL, 0, 0);
+	assert_string_equal(a.message, "");
+	assert_int_equal(a.status, 200);
 	fixture_close(&f);
 }
 
@@ -190,9 +208,11 @@ static void test_wrong_name(void **state)
 	fixture_open(&f, true, "127.0.0.1:0", "DNS:example.org,IP:127.0.0.2",
 		     true);
 	fixture_url(&f, "localhost", "/echo", url);
-	expect_failure(&f, url, 0, ERR_DENIED, "ostname mismatch");
+	expect_failure(&f, url, 0, ERR_UNREACHABLE,
+		       "ostname mismatch");
 	fixture_url(&f, "127.0.0.1", "/echo", url);
-	expect_failure(&f, url, 0, ERR_DENIED, "IP address mismatch");
+	expect_failure(&f, url, 0, ERR_UNREACHABLE,
+		       "IP address mismatch");
 	fixture_close(&f);
 }
 
@@ -205,7 +225,8 @@ static void test_ipv6_literal(void **state)
 	(void)state;
 	fixture_open(&f, true, "[::1]:0", "DNS:localhost,IP:127.0.0.1", true);
 	fixture_url(&f, "[::1]", "/echo", url);
-	expect_failure(&f, url, 0, ERR_DENIED, "IP address mismatch");
+	expect_failure(&f, url, 0, ERR_UNREACHABLE,
+		       "IP address mismatch");
 	fixture_close(&f);
 	fixture_open(&f, true, "[::1]:0", "IP:::1", true);
 	fixture_url(&f, "[::1]", "/echo", url);
@@ -283,6 +304,133 @@ static void test_refused_and_unreachable(void **state)
 	expect_failure(&f, "https://no-such-host.invalid/", 5000000,
 		       ERR_NOT_FOUND, "resolve");
 	fixture_close(&f);
+}
+
+/* A server of canned answers, one a connection. */
+struct canned {
+	struct fixture *f;
+	const char *answers[6];
+	int served;
+	char request[4096];
+};
+
+static void canned_change(struct stream *stream, void *user)
+{
+	struct canned *c = user;
+	const uint8_t *data;
+	ssize_t n = stream_peek(stream, &data);
+	const char *answer;
+
+	if (n <= 0 || !memmem(data, (size_t)n, "\r\n\r\n", 4))
+		return;
+	snprintf(c->request, sizeof(c->request), "%.*s", (int)n, data);
+	answer = c->answers[c->served++];
+	assert_int_equal(stream_write(stream, answer, strlen(answer)),
+			 strlen(answer));
+	stream_consume(stream, (size_t)n);
+	stream_close(stream, false);
+}
+
+static void on_canned(void *user, struct stream *stream)
+{
+	stream->on_change = canned_change;
+	stream->user = user;
+}
+
+static void canned_get(struct canned *c, struct answer *a, const char *method)
+{
+	struct io_listener *listener;
+	char bound[STREAM_ADDRESS_CAP];
+	char url[256];
+
+	assert_int_equal(io_listen(c->f->io, "127.0.0.1:0", on_canned, c,
+				   &listener, bound, NULL), 0);
+	snprintf(url, sizeof(url), "http://%s/start", bound);
+	get(c->f, a, method, url, NULL, 0, 0);
+	io_listener_close(listener);
+}
+
+#define MOVED "HTTP/1.1 302 Found\r\nLocation: /next?x=1\r\n" \
+	"Content-Length: 2\r\n\r\nno"
+#define FINE "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nfine"
+
+static void test_redirects(void **state)
+{
+	struct fixture f;
+	struct answer a;
+	struct canned c = { .f = &f, .answers = { MOVED, MOVED, MOVED, FINE } };
+
+	(void)state;
+	fixture_open(&f, false, "127.0.0.1:0", NULL, true);
+	canned_get(&c, &a, "POST");
+	assert_int_equal(a.status, 200);
+	assert_string_equal(a.body, "fine");
+	assert_int_equal(c.served, 4);
+	assert_memory_equal(c.request, "GET /next?x=1 HTTP/1.1\r\n", 24);
+	c = (struct canned){ .f = &f,
+			     .answers = { MOVED, MOVED, MOVED, MOVED } };
+	canned_get(&c, &a, "GET");
+	assert_int_equal(a.status, 302);
+	assert_int_equal(c.served, 4);
+	c = (struct canned){ .f = &f, .answers = {
+		"HTTP/1.1 301 Moved\r\nLocation: https://example.org/\r\n"
+		"Content-Length: 0\r\n\r\n" } };
+	canned_get(&c, &a, "GET");
+	assert_int_equal(a.status, 301);
+	assert_int_equal(c.served, 1);
+	fixture_close(&f);
+}
+
+static void test_shapes_of_answers(void **state)
+{
+	static const struct {
+		const char *answer;
+		int code;
+		const char *body;
+	} cases[] = {
+		{ "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+		  "3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n", 0, "abcde" },
+		{ "HTTP/1.1 200 OK\r\n\r\nuntil the end", 0,
+		  "until the end" },
+		{ "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", 0, "" },
+		{ "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nshort",
+		  ERR_RESET, NULL },
+		{ "nonsense\r\n\r\n", ERR_RESET, NULL },
+	};
+	struct fixture f;
+	struct answer a;
+
+	(void)state;
+	fixture_open(&f, false, "127.0.0.1:0", NULL, true);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct canned c = { .f = &f, .answers = { cases[i].answer } };
+
+		canned_get(&c, &a, "GET");
+		if (a.code != cases[i].code)
+			fail_msg("case %zu: %d %s", i, a.code, a.message);
+		if (cases[i].body)
+			assert_string_equal(a.body, cases[i].body);
+	}
+	fixture_close(&f);
+}
+
+/* The port of upgrades answers plain requests too. */
+static void test_plain_on_the_upgrade_port(void **state)
+{
+	struct fixture f;
+	struct answer a;
+	char url[256];
+
+	(void)state;
+	for (int tls = 0; tls < 2; tls++) {
+		fixture_open(&f, tls, "127.0.0.1:0", NULL, true);
+		fixture_url(&f, tls ? "https://127.0.0.1" : "http://127.0.0.1",
+			    "/derp/latency-check", url);
+		get(&f, &a, "GET", url, NULL, 0, 0);
+		assert_int_equal(a.status, 200);
+		assert_string_equal(a.body, "/derp/latency-check");
+		fixture_close(&f);
+	}
 }
 
 static void on_hang_up(void *user, struct stream *stream)
@@ -519,18 +667,22 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_binary_plain),
 		cmocka_unit_test(test_binary_tls),
-		cmocka_unit_test(test_text_paused),
+		cmocka_unit_test(test_binary_paused),
 		cmocka_unit_test(test_upgrade_plain),
 		cmocka_unit_test(test_upgrade_tls),
 		cmocka_unit_test(test_upgrade_paused),
 		cmocka_unit_test(test_http),
 		cmocka_unit_test(test_refusal_has_its_body),
 		cmocka_unit_test(test_unknown_ca),
+		cmocka_unit_test(test_ca_of_the_system),
 		cmocka_unit_test(test_wrong_name),
 		cmocka_unit_test(test_ipv6_literal),
 		cmocka_unit_test(test_silence_times_out),
 		cmocka_unit_test(test_refused_and_unreachable),
 		cmocka_unit_test(test_reset_by_the_server),
+		cmocka_unit_test(test_redirects),
+		cmocka_unit_test(test_shapes_of_answers),
+		cmocka_unit_test(test_plain_on_the_upgrade_port),
 		cmocka_unit_test(test_bad_requests),
 		cmocka_unit_test(test_cancel_in_every_phase),
 		cmocka_unit_test(test_back_pressure),

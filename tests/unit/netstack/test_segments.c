@@ -305,6 +305,19 @@ static void test_undo(void **state)
 	ns_get_stats(s.ns, &stats);
 	assert_int_equal(stats.undone, 2);
 	assert_int_equal(stats.retransmits, 2);
+	/* And when the path had no room for a retransmission. */
+	script_write(&s, 2 * FULL);
+	script_expect(&s, 1 + 7 * FULL, FULL, TCP_ACK);
+	script_expect(&s, 1 + 8 * FULL, FULL, TCP_ACK);
+	before = conn_of(&s)->congestion.window;
+	script_wait(&s, 30 * US_PER_MS);
+	script_put(&s, &(struct put){ .seq = 1, .ack = 1 + 7 * FULL,
+		.sack = { { 1 + 8 * FULL, 1 + 9 * FULL } } });
+	script_wait(&s, 10 * US_PER_MS);
+	assert_int_equal(conn_of(&s)->recovery, RECOVERY_FAST);
+	script_put(&s, &(struct put){ .seq = 1, .ack = 1 + 9 * FULL });
+	assert_int_equal(conn_of(&s)->recovery, RECOVERY_NONE);
+	assert_true(conn_of(&s)->congestion.window >= before);
 	script_clear(&s);
 }
 

@@ -1,0 +1,180 @@
+/*
+ * Packets out. A packet is pulled from the netstack only when there is room
+ * for it, straight into a relay's slab, and sealed where it lies. Most nodes
+ * have all their peers on one relay: then a relay that is full or down simply
+ * leaves the packets where they are. With several, the relay of the last
+ * packet is the one that is filled; a packet that turns out to be another
+ * relay's is copied there, or held with its peer while that one has no room,
+ * and that relay is then waited for if it is up. If it is down, only its own
+ * peers wait.
+ */
+#include <string.h>
+
+#include "core/base/cursor.h"
+#include "core/base/err.h"
+#include "core/tunnel/node_private.h"
+
+#define PACKET_ROOM (WG_DATA_OVERHEAD + NS_MTU_MIN)
+#define IPV6_DESTINATION 24	/* offset in the header */
+#define PACKETS_PER_TURN 1024	/* then the loop's other users have a turn */
+
+static void wait_for_room(struct node_peer *peer)
+{
+	if (!list_linked(&peer->waiting))
+		list_add_tail(&peer->node->waiting, &peer->waiting);
+}
+
+static bool send_copy(struct node_peer *peer, const uint8_t *data, size_t len)
+{
+	uint8_t *to = peer->relay ? relay_reserve(peer->relay, len) : NULL;
+
+	if (!to)
+		return false;
+	memcpy(to, data, len);
+	relay_commit(peer->relay, &peer->config.key, len);
+	return true;
+}
+
+void node_send_message(struct node_peer *peer, const uint8_t *message,
+		       size_t len, bool keep)
+{
+	bool sent = send_copy(peer, message, len);
+
+	if (!keep)
+		return;
+	peer->message_len = sent ? 0 : len;
+	if (sent)
+		return;
+	memcpy(peer->message, message, len);
+	wait_for_room(peer);
+}
+
+/* Full: the newest is dropped; whoever sent it sends it again. */
+static void hold(struct node_peer *peer, const uint8_t *packet, size_t len)
+{
+	uint8_t *to;
+
+	if (buf_reserve(&peer->held, 2 + len, &to) < 0)
+		return;
+	be_store(to, len, 2);
+	memcpy(to + 2, packet, len);
+	buf_commit(&peer->held, 2 + len);
+}
+
+/* 0, or ERR_AGAIN: no room (the peer waits), or no session (wg tells). */
+static int send_sealed(struct node_peer *peer, const uint8_t *packet,
+		       size_t len)
+{
+	uint8_t *to = peer->relay ? relay_reserve(peer->relay, PACKET_ROOM) :
+				    NULL;
+	ssize_t sealed;
+
+	if (!to) {
+		wait_for_room(peer);
+		return ERR_AGAIN;
+	}
+	memcpy(to + WG_DATA_HEADER, packet, len);
+	sealed = wg_seal(peer->wg, to, len, PACKET_ROOM, node_now(peer->node));
+	if (sealed == ERR_AGAIN)
+		return ERR_AGAIN;
+	if (sealed > 0)
+		relay_commit(peer->relay, &peer->config.key, (size_t)sealed);
+	return 0;
+}
+
+void node_release_held(struct node_peer *peer)
+{
+	while (peer->held.len >= 2) {
+		const uint8_t *at = buf_data(&peer->held);
+		size_t len = be_load(at, 2);
+
+		if (send_sealed(peer, at + 2, len) == ERR_AGAIN)
+			return;
+		buf_consume(&peer->held, 2 + len);
+	}
+}
+
+static void serve_peer(struct node_peer *peer)
+{
+	if (peer->message_len) {
+		if (!send_copy(peer, peer->message, peer->message_len)) {
+			wait_for_room(peer);
+			return;
+		}
+		peer->message_len = 0;
+	}
+	node_release_held(peer);
+}
+
+void node_serve_waiting(struct node *node)
+{
+	struct list waiting;
+	struct list *at;
+
+	if (!node->room_again || list_empty(&node->waiting))
+		return;
+	node->room_again = false;
+	waiting = node->waiting;
+	waiting.next->prev = &waiting;
+	waiting.prev->next = &waiting;
+	list_init(&node->waiting);
+	while ((at = list_pop(&waiting)) != NULL)
+		serve_peer(container_of(at, struct node_peer, waiting));
+}
+
+/* `room` is in the relay that is being filled. */
+static void send_in_place(struct node_peer *peer, uint8_t *room, size_t len)
+{
+	ssize_t sealed = wg_seal(peer->wg, room, len, PACKET_ROOM,
+				 node_now(peer->node));
+
+	if (sealed == ERR_AGAIN)
+		hold(peer, room + WG_DATA_HEADER, len);
+	else if (sealed > 0)
+		relay_commit(peer->relay, &peer->config.key, (size_t)sealed);
+}
+
+static void send_packet(struct node *node, struct relay *relay, uint8_t *room,
+			size_t len)
+{
+	uint8_t *packet = room + WG_DATA_HEADER;
+	struct node_peer *peer = node_peer_at(node, packet + IPV6_DESTINATION);
+
+	if (!peer || !peer->relay)
+		return;
+	if (peer->held.len) {
+		hold(peer, packet, len);	/* behind the others */
+		node_release_held(peer);
+	} else if (peer->relay == relay) {
+		send_in_place(peer, room, len);
+	} else if (send_sealed(peer, packet, len) == ERR_AGAIN) {
+		hold(peer, packet, len);
+	}
+	if (relay_up(peer->relay))
+		node->last = peer->relay;
+}
+
+/* False: nothing to send, or no room (the relay will say when). */
+static bool send_next(struct node *node)
+{
+	struct relay *relay = node_relay_to_fill(node);
+	uint8_t *room = relay ? relay_reserve(relay, PACKET_ROOM) : NULL;
+	size_t len;
+
+	if (!room)
+		return false;
+	len = ns_out(node->ns, room + WG_DATA_HEADER, NS_MTU_MIN,
+		     node_now(node));
+	if (len == 0)
+		return false;
+	send_packet(node, relay, room, len);
+	return true;
+}
+
+bool node_send_packets(struct node *node)
+{
+	for (int i = 0; i < PACKETS_PER_TURN; i++)
+		if (!send_next(node))
+			return false;
+	return true;
+}
