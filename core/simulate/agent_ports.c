@@ -1,12 +1,14 @@
 /*
- * What an agent listens on: 1 and 22 SSH, 3 speedtest, 4 its HTTP API, and
- * for every other port a handler of the workspace's, or 127.0.0.1 and ::1 by
- * the dialler. A port that has neither refuses as a closed one does.
+ * What an agent listens on: 1 and 22 SSH, 2 terminals, 3 speedtest, 4 its
+ * HTTP API, and for every other port a handler of the workspace's, or
+ * 127.0.0.1 and ::1 by the dialler. A port that has neither refuses as a
+ * closed one does.
  */
 #include "core/netstack/netstack.h"
 #include "core/simulate/simulate_private.h"
 
 #define PORT_SSH 1
+#define PORT_PTY 2
 #define PORT_SPEEDTEST 3
 #define PORT_API 4
 #define PORT_STANDARD_SSH 22
@@ -61,6 +63,9 @@ static void accepted_service(void *user, struct stream *stream, uint16_t port)
 	case PORT_STANDARD_SSH:
 		serve_ssh(agent, stream);
 		break;
+	case PORT_PTY:
+		agent_pty_serve(agent, stream);
+		break;
 	case PORT_SPEEDTEST:
 		speedtest_serve(agent, stream);
 		break;
@@ -107,8 +112,8 @@ static void held(void *user, const struct ns_held *held)
 
 int agent_listen(struct agent *agent)
 {
-	static const uint16_t ports[] = { PORT_SSH, PORT_SPEEDTEST, PORT_API,
-					  PORT_STANDARD_SSH };
+	static const uint16_t ports[] = { PORT_SSH, PORT_PTY, PORT_SPEEDTEST,
+					  PORT_API, PORT_STANDARD_SSH };
 	struct ns *ns = node_netstack(agent->node);
 	struct ns_listener *listener;
 	int err;

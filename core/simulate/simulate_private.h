@@ -82,6 +82,8 @@ struct agent {
 	struct sshd *sshd;		/* made with the first connection */
 	struct list flows;		/* struct flow */
 	uint64_t next_forward;
+	struct list ptys;		/* struct pty_session */
+	size_t pty_count;
 	struct list udp_flows;
 	size_t udp_flow_count;
 	struct list lost;		/* struct lost_peer */
@@ -190,6 +192,9 @@ bool forward_accept(struct agent *agent, uint64_t id, struct stream *stream);
 /* agent_udp.c */
 void agent_udp_listen(struct agent *agent);
 void agent_udp_close(struct agent *agent);
+/* agent_pty.c: the sessions outlive their connections. */
+void agent_pty_serve(struct agent *agent, struct stream *stream);
+void agent_ptys_close(struct agent *agent);
 /* agent_speedtest.c, agent_api.c: take the stream. */
 void speedtest_serve(struct agent *agent, struct stream *stream);
 void agent_api_serve(struct agent *agent, struct stream *stream);

@@ -448,6 +448,60 @@ static void runs_commands_by_ssh(void **state)
 	scene_clear(&scene);
 }
 
+/* Names a session of port 2, then types. */
+static void open_terminal(struct scene *scene, struct reading *reading,
+			  const char *name, const char *keys)
+{
+	uint8_t head[2] = { (uint8_t)strlen(name), 0 };
+	struct stream *stream = client_dial(&scene->client, 2);
+
+	assert_non_null(stream);
+	assert_int_equal(stream_write(stream, head, 2), 2);
+	reading_init(reading, stream, name);
+	(void)stream_write(stream, keys, strlen(keys));
+}
+
+static void wait_for_text(struct world *world, const struct reading *reading,
+			  const char *text)
+{
+	bool never = false;
+
+	for (int i = 0; i < 2000 && !strstr(reading->text, text); i++) {
+		const struct timespec pause = { .tv_nsec = 1000000 };
+
+		world_run(world, US_PER_MS, &never);
+		nanosleep(&pause, NULL);
+	}
+	if (!strstr(reading->text, text))
+		fail_msg("no %s in: %s", text, reading->text);
+}
+
+static void keeps_a_terminal(void **state)
+{
+	static const char cat[] =
+		"{\"ID\":\"f1a5d3e0-0000-4000-8000-000000000001\","
+		"\"Height\":30,\"Width\":90,\"Command\":\"stty size; cat\"}";
+	static const char once[] = "{\"data\":\"once\\n\"}";
+	struct reading reading, again;
+	struct scene scene;
+
+	(void)state;
+	scene_init(&scene, &plain);
+	open_terminal(&scene, &reading, cat, "");
+	wait_for_text(&scene.world, &reading, "30 90");
+	(void)stream_write(reading.stream, once, strlen(once));
+	wait_for_text(&scene.world, &reading, "once\r\nonce\r\n");
+	stream_close(reading.stream, false);
+	world_run(&scene.world, US_PER_S, NULL);
+	open_terminal(&scene, &again, cat,
+		      "{\"data\":\"twice\\n\"}{\"data\":\"\\u0004\"}");
+	wait_for_text(&scene.world, &again, "once\r\nonce\r\n");
+	wait_for_child(&scene.world, &again.done);
+	assert_non_null(strstr(again.text, "twice\r\ntwice\r\n"));
+	stream_close(again.stream, false);
+	scene_clear(&scene);
+}
+
 static void holds_twenty_tunnels(void **state)
 {
 	enum { COUNT = 20 };
@@ -554,6 +608,7 @@ int main(void)
 		cmocka_unit_test(offers_an_http_api),
 		cmocka_unit_test(measures_its_speed),
 		cmocka_unit_test(runs_commands_by_ssh),
+		cmocka_unit_test(keeps_a_terminal),
 		cmocka_unit_test(holds_twenty_tunnels),
 		cmocka_unit_test(goes_away_under_a_tunnel),
 	};
