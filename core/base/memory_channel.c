@@ -135,7 +135,8 @@ static int push(struct end *from, const uint8_t *data, size_t len)
 		.due_us = memory_after(from->link->memory, 1),
 		.len = len,
 	};
-	memcpy(message->data, data, len);
+	if (len)
+		memcpy(message->data, data, len);
 	list_add_tail(&to->inbox, &message->link);
 	from->unread += len;
 	return 0;
