@@ -41,11 +41,10 @@ void agent_flows_close(struct agent *agent)
 static void serve_ssh(struct agent *agent, struct stream *stream)
 {
 	struct simulation *sim = agent->sim;
-	const struct sshd_handler *handler =
-		sim->config.ssh ? sim->config.ssh : &sim->exec;
 
 	if (!agent->sshd && sshd_new(sim->config.loop, sim->config.log,
-				     handler, &agent->sshd) < 0) {
+				     agent->workspace->ssh,
+				     &agent->sshd) < 0) {
 		agent->sshd = NULL;
 		stream_close(stream, true);
 		return;

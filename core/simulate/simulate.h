@@ -114,6 +114,8 @@ struct simulation_workspace_config {
 	const struct simulation_clock *clock;	/* NULL: as above */
 	bool fail;		/* builds end "failed" */
 	const char *lifecycle;	/* instead of "ready"; static */
+	/* Its SSH requests; NULL: the deployment's. Outlives the workspace. */
+	const struct sshd_handler *ssh;
 };
 
 /* 0, ERR_MISUSE (no URL yet, a bad name), ERR_CONFLICT, ERR_LIMIT, ERR_NOMEM.

@@ -126,6 +126,7 @@ struct simulation_workspace {
 	struct simulation_clock clock;
 	bool fail;
 	const char *ready_lifecycle;
+	const struct sshd_handler *ssh;	/* never NULL */
 	size_t agents_wanted;
 	struct build build;		/* the latest */
 	struct build history[BUILD_HISTORY_CAP];	/* newest last */

@@ -218,6 +218,8 @@ new_workspace(struct simulation *sim,
 	workspace->fail = config->fail;
 	workspace->ready_lifecycle =
 		config->lifecycle ? config->lifecycle : "ready";
+	workspace->ssh = config->ssh ? config->ssh :
+			 sim->config.ssh ? sim->config.ssh : &sim->exec;
 	workspace->agents_wanted = config->agents ? config->agents : 1;
 	workspace->job = (struct timer){ .fire = job_fired,
 					 .user = workspace };

@@ -416,7 +416,9 @@ static void wait_for_child(struct world *world, const bool *done)
 	assert_true(*done);
 }
 
-static void runs_commands_by_ssh(void **state)
+/* Runs one command over SSH and waits for its end. */
+static void run_command(struct world *world, struct client *client,
+			const char *command, struct exec *exec)
 {
 	static const struct sshc_events session_events = {
 		.on_end = on_session_end,
@@ -426,26 +428,78 @@ static void runs_commands_by_ssh(void **state)
 		.on_exit = on_exit_status,
 	};
 	const struct sshc_request request = { .kind = SSHC_EXEC,
-					      .command = "echo foo; exit 3" };
-	struct exec exec = { .exited = false };
+					      .command = command };
+
+	memset(exec, 0, sizeof(*exec));
+	assert_int_equal(sshc_open(&world->v.loop, client_dial(client, 1),
+				   NULL, &session_events, exec, &exec->sshc),
+			 0);
+	assert_int_equal(sshc_channel_open(exec->sshc, &request,
+					   &channel_events, exec,
+					   &exec->channel), 0);
+	reading_init(&exec->reading, sshc_channel_stream(exec->channel), "");
+	wait_for_child(world, &exec->exited);
+	wait_for_child(world, &exec->reading.done);
+	sshc_channel_close(exec->channel);
+	sshc_close(exec->sshc);
+}
+
+static void runs_commands_by_ssh(void **state)
+{
 	struct scene scene;
+	struct exec exec;
 
 	(void)state;
 	scene_init(&scene, &plain);
-	assert_int_equal(sshc_open(&scene.world.v.loop,
-				   client_dial(&scene.client, 1), NULL,
-				   &session_events, &exec, &exec.sshc), 0);
-	assert_int_equal(sshc_channel_open(exec.sshc, &request,
-					   &channel_events, &exec,
-					   &exec.channel), 0);
-	reading_init(&exec.reading, sshc_channel_stream(exec.channel), "");
-	wait_for_child(&scene.world, &exec.exited);
-	wait_for_child(&scene.world, &exec.reading.done);
+	run_command(&scene.world, &scene.client, "echo foo; exit 3", &exec);
 	assert_string_equal(exec.reading.text, "foo\n");
 	assert_int_equal(exec.status, 3);
-	sshc_channel_close(exec.channel);
-	sshc_close(exec.sshc);
 	scene_clear(&scene);
+}
+
+static int start_own(void *context, struct sshd_channel *channel,
+		     const struct sshd_request *request, void **run)
+{
+	struct stream *out = sshd_channel_stream(channel);
+
+	(void)context;
+	(void)stream_write(out, "asked for ", 10);
+	(void)stream_write(out, request->command, strlen(request->command));
+	sshd_channel_exit(channel, 7);
+	*run = NULL;
+	return 0;
+}
+
+static void close_own(void *run)
+{
+	(void)run;
+}
+
+/* As a test's `on_exec` does. */
+static void lets_a_workspace_answer_itself(void **state)
+{
+	static const struct sshd_handler handler = {
+		.start = start_own,
+		.on_close = close_own,
+	};
+	const struct simulation_workspace_config config = { .name = "own",
+							    .ssh = &handler };
+	struct simulation_workspace *workspace;
+	struct client client;
+	struct world world;
+	struct exec exec;
+
+	(void)state;
+	world_init(&world, &plain);
+	assert_int_equal(simulation_add_workspace(world.sim, &config,
+						  &workspace), 0);
+	client_up(&client, &world, simulation_agent_id(workspace, 0));
+	memory_network_set_latency(world.memory, 50 * US_PER_MS);
+	run_command(&world, &client, "anything", &exec);
+	assert_string_equal(exec.reading.text, "asked for anything");
+	assert_int_equal(exec.status, 7);
+	client_close(&client);
+	world_clear(&world);
 }
 
 /* Names a session of port 2, then types. */
@@ -608,6 +662,7 @@ int main(void)
 		cmocka_unit_test(offers_an_http_api),
 		cmocka_unit_test(measures_its_speed),
 		cmocka_unit_test(runs_commands_by_ssh),
+		cmocka_unit_test(lets_a_workspace_answer_itself),
 		cmocka_unit_test(keeps_a_terminal),
 		cmocka_unit_test(holds_twenty_tunnels),
 		cmocka_unit_test(goes_away_under_a_tunnel),
