@@ -1,234 +1,35 @@
 /*
  * Theory of operation. A session is a channel and, once that is open, the
  * coordinate object in it; every way down is drop_socket() and then a timer.
- * What is known of the agent outlives sessions. When a session ends the agent
- * counts as LOST: the clock of 15 min since its last handshake runs. When a
- * new one begins the coordinator tells the agent's node again, if it is still
- * there; if it is not told within 10 s, the agent may have said goodbye
- * meanwhile, or be about to dial in itself: the tunnel is asked. An agent that
- * answers stays, one that does not has left.
+ * What is known of the agent outlives sessions: control_peer.c.
  */
-#include "core/tunnel/control.h"
-
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/base/api_error.h"
-#include "core/tailnet/coordinate/coordinate.h"
-#include "core/tailnet/wireguard/wireguard.h"
-#include "core/tunnel/backoff.h"
+#include "core/tunnel/control_private.h"
 #include "core/tunnel/text.h"
 
 #define MESSAGE_CAP (4 * 1024 * 1024)
 #define QUEUE_CAP (1024 * 1024)
 #define API_VERSION "2.0"
-#define READY_WAIT_US (5 * US_PER_S)
-#define LOST_KEEP_US (15 * 60 * US_PER_S)
-#define RETOLD_WITHIN_US (10 * US_PER_S)
-#define ANSWER_WITHIN_US (5 * US_PER_S)
+/* Nobody says when there is memory again. */
+#define SEND_AGAIN_US (100 * US_PER_MS)
 /* A session that lasted less is followed by an ever slower dial. */
 #define STEADY_US (10 * US_PER_S)
 
-struct control {
-	struct control_config config;
-	char *url;		/* of the coordinate socket, without token */
-	uint8_t addresses[NODE_PEER_ADDRESS_CAP][16];
-	char *token;		/* resume token; secret */
-	int64_t node_id;
-	struct channel *channel;
-	struct coordinate *coordinate;	/* while the channel is open */
-	uint64_t opened_us;	/* when the channel opened, last */
-	bool once_connected;
-	bool disconnecting;
-	bool have_peer;		/* peer.config holds the agent's node */
-	bool ready;		/* READY_FOR_HANDSHAKE seen, or waited for */
-	bool programmed;
-	struct node_peer_config peer;
-	struct timer redial;
-	struct timer deadline;	/* of the coordinate object */
-	struct timer gate;	/* READY_FOR_HANDSHAKE may never come */
-	struct timer lost;	/* the peer was LOST: drop it some day */
-	struct timer retold;	/* the new session should have told the peer */
-	struct task finished;	/* on_disconnected, from the loop */
-	struct backoff backoff;
-};
-
 static void redial(struct control *control);
 
-static uint64_t now(const struct control *control)
-{
-	return loop_now_us(control->config.loop);
-}
-
-/* --- the agent's node ------------------------------------------------ */
-
-static void program_peer(struct control *control)
-{
-	bool first = !control->programmed;
-	int err;
-
-	if (!control->have_peer || !control->ready)
-		return;
-	err = node_peer_set(control->config.node, &control->peer);
-	if (err < 0) {
-		log_error(control->config.log, "coordinate",
-			  "the agent's node cannot be used: %s",
-			  err_name(err));
-		return;
-	}
-	control->programmed = true;
-	if (first)
-		control->config.events->on_peer(control->config.user);
-}
-
-static void gate_fired(struct timer *timer)
-{
-	struct control *control = timer->user;
-
-	log_info(control->config.log, "coordinate",
-		 "no ready-for-handshake in 5 s, going on without");
-	control->ready = true;
-	program_peer(control);
-}
-
-static void stop_asking(struct control *control)
-{
-	timer_stop(control->config.loop, &control->retold);
-	node_ping_forget(control->config.node, control);
-}
-
-static void take_node(struct control *control, const struct coord_node *node)
-{
-	struct node_peer_config *peer = &control->peer;
-
-	timer_stop(control->config.loop, &control->lost);
-	stop_asking(control);
-	if (node->preferred_derp == 0)
-		return;		/* not complete yet: another will follow */
-	peer->id = control->config.agent_id;
-	peer->key = node->key;
-	peer->disco_key = node->disco;
-	peer->home_region = node->preferred_derp;
-	peer->keepalive = true;
-	peer->address_count = 0;
-	for (size_t i = 0; i < node->allowed_count; i++)
-		if (node->allowed[i].bits == 128 &&
-		    peer->address_count < NODE_PEER_ADDRESS_CAP)
-			memcpy(peer->addresses[peer->address_count++],
-			       node->allowed[i].address, 16);
-	control->have_peer = true;
-	if (!control->ready && !timer_active(&control->gate))
-		timer_set(control->config.loop, &control->gate,
-			  now(control) + READY_WAIT_US);
-	program_peer(control);
-}
-
-static void forget_peer(struct control *control)
-{
-	timer_stop(control->config.loop, &control->gate);
-	timer_stop(control->config.loop, &control->lost);
-	stop_asking(control);
-	node_peer_remove(control->config.node, &control->config.agent_id);
-	control->have_peer = control->ready = control->programmed = false;
-}
-
-static void peer_left(struct control *control)
-{
-	bool programmed = control->programmed;
-
-	forget_peer(control);
-	if (programmed)
-		control->config.events->on_peer_left(control->config.user);
-}
-
-/* The last handshake decides, looked at again when it could have aged. */
-static void lost_fired(struct timer *timer)
-{
-	struct control *control = timer->user;
-	struct node_peer_stats stats;
-
-	if (node_peer_stats(control->config.node, &control->config.agent_id,
-			    &stats) < 0)
-		return;
-	if (stats.last_handshake_us != WG_NEVER &&
-	    stats.last_handshake_us + LOST_KEEP_US > now(control))
-		timer_set(control->config.loop, &control->lost,
-			  stats.last_handshake_us + LOST_KEEP_US);
-	else
-		peer_left(control);
-}
-
-static void peer_lost(struct control *control)
-{
-	if (control->programmed && !timer_active(&control->lost))
-		timer_set(control->config.loop, &control->lost,
-			  now(control) + LOST_KEEP_US);
-}
-
-static void agent_asked(void *user, int err, uint64_t latency_us)
-{
-	struct control *control = user;
-
-	(void)latency_us;
-	if (err == ERR_CANCELED || !control->programmed)
-		return;
-	if (err == 0) {
-		log_info(control->config.log, "coordinate",
-			 "the coordinator does not know the agent, but the "
-			 "agent answers");
-		return;
-	}
-	log_warn(control->config.log, "coordinate",
-		 "the agent has gone while the coordinator was away");
-	peer_left(control);
-}
-
-static void retold_fired(struct timer *timer)
-{
-	struct control *control = timer->user;
-
-	if (!control->programmed || !control->peer.address_count)
-		return;
-	(void)node_ping(control->config.node, control->peer.addresses[0],
-			ANSWER_WITHIN_US, agent_asked, control);
-}
-
-/* --- what the coordinator says ----------------------------------------- */
+/* --- what the coordinator says -------------------------------------- */
 
 static void on_update(void *user, const struct coordinate_update *update)
 {
 	struct control *control = user;
 
-	if (!uuid_equal(&update->peer, &control->config.agent_id))
-		return;
-	switch (update->kind) {
-	case COORDINATE_NODE:
-		take_node(control, update->node);
-		break;
-	case COORDINATE_READY:
-		control->ready = true;
-		timer_stop(control->config.loop, &control->gate);
-		program_peer(control);
-		break;
-	case COORDINATE_LOST:
-		peer_lost(control);
-		break;
-	case COORDINATE_DISCONNECTED:
-		peer_left(control);
-		break;
-	}
-}
-
-static void on_bad_update(void *user, const struct uuid *peer,
-			  const struct error *error)
-{
-	struct control *control = user;
-
-	(void)peer;
-	log_error(control->config.log, "coordinate",
-		  "a peer update cannot be understood: %s", error->message);
+	if (uuid_equal(&update->peer, &control->config.agent_id))
+		control_peer_update(control, update);
 }
 
 static void on_derp_map(void *user, const struct derp_map *map)
@@ -278,26 +79,41 @@ static void on_rpc_failed(void *user, const char *rpc,
 		  error->message);
 }
 
-/* --- the socket ---------------------------------------------------------- */
+/* --- the socket ----------------------------------------------------- */
+
+/* How much left; 0: nothing more now, negative: no memory for it. */
+static ssize_t send_piece(struct control *control)
+{
+	const uint8_t *data;
+	size_t len = coordinate_output(control->coordinate, &data);
+	size_t room = channel_room(control->channel);
+	int err;
+
+	if (len > room)
+		len = room;
+	if (len == 0)
+		return 0;
+	err = channel_send(control->channel, data, len);
+	if (err < 0)
+		return err == ERR_NOMEM ? ERR_NOMEM : 0;
+	coordinate_sent(control->coordinate, len, control_now(control));
+	return (ssize_t)len;
+}
 
 static void pump(struct control *control)
 {
-	const uint8_t *data;
-	size_t len;
+	uint64_t deadline;
+	ssize_t sent;
 
-	while (control->coordinate && control->channel &&
-	       (len = coordinate_output(control->coordinate, &data)) > 0) {
-		size_t room = channel_room(control->channel);
-
-		if (len > room)
-			len = room;
-		if (len == 0 || channel_send(control->channel, data, len) < 0)
-			break;
-		coordinate_sent(control->coordinate, len, now(control));
-	}
-	if (control->coordinate)
-		timer_set(control->config.loop, &control->deadline,
-			  coordinate_next_deadline(control->coordinate));
+	if (!control->coordinate || !control->channel)
+		return;
+	while ((sent = send_piece(control)) > 0)
+		;
+	deadline = coordinate_next_deadline(control->coordinate);
+	if (sent < 0)
+		deadline = deadline_min(deadline, control_now(control) +
+						  SEND_AGAIN_US);
+	timer_set(control->config.loop, &control->deadline, deadline);
 }
 
 static void on_output(void *user)
@@ -332,17 +148,16 @@ static void redial_later(struct control *control)
 		task_post(control->config.loop, &control->finished);
 	else
 		timer_set(control->config.loop, &control->redial,
-			  now(control) + wait);
+			  control_now(control) + wait);
 }
 
 static void session_lost(struct control *control, int code)
 {
 	if (control->coordinate &&
-	    now(control) - control->opened_us >= STEADY_US)
+	    control_now(control) - control->opened_us >= STEADY_US)
 		backoff_reset(&control->backoff);
 	drop_socket(control, code);
-	stop_asking(control);
-	peer_lost(control);
+	control_peer_session(control, false);
 }
 
 static void on_done(void *user)
@@ -360,6 +175,21 @@ static void on_failed(void *user, const struct error *error)
 
 	log_loss(control, error);
 	session_lost(control, 1002);
+	redial_later(control);
+}
+
+/* What there was no memory for is told again in the next session. */
+static void on_bad_update(void *user, const struct uuid *peer,
+			  const struct error *error)
+{
+	struct control *control = user;
+
+	(void)peer;
+	log_error(control->config.log, "coordinate",
+		  "a peer update cannot be understood: %s", error->message);
+	if (error->code != ERR_NOMEM)
+		return;
+	session_lost(control, 1011);
 	redial_later(control);
 }
 
@@ -404,7 +234,7 @@ static int announce(struct control *control)
 	if (!node)
 		return ERR_NOMEM;
 	fill_node(control, node);
-	err = coordinate_set_node(control->coordinate, node, now(control));
+	err = coordinate_set_node(control->coordinate, node, control_now(control));
 	free(node);
 	return err;
 }
@@ -416,7 +246,7 @@ static int start_session(struct control *control)
 		.events = &coordinate_events,
 		.user = control,
 	};
-	int err = coordinate_new(&config, now(control), &control->coordinate);
+	int err = coordinate_new(&config, control_now(control), &control->coordinate);
 
 	return err < 0 ? err : announce(control);
 }
@@ -427,7 +257,7 @@ static void channel_opened(void *user)
 	int err;
 
 	control->once_connected = true;
-	control->opened_us = now(control);
+	control->opened_us = control_now(control);
 	err = start_session(control);
 	if (err < 0) {
 		log_warn(control->config.log, "coordinate",
@@ -436,9 +266,7 @@ static void channel_opened(void *user)
 		redial_later(control);
 		return;
 	}
-	if (control->programmed)
-		timer_set(control->config.loop, &control->retold,
-			  now(control) + RETOLD_WITHIN_US);
+	control_peer_session(control, true);
 	pump(control);
 	control->config.events->on_connected(control->config.user);
 }
@@ -447,7 +275,7 @@ static void channel_message(void *user, const uint8_t *data, size_t len)
 {
 	struct control *control = user;
 
-	coordinate_in(control->coordinate, data, len, now(control));
+	coordinate_in(control->coordinate, data, len, control_now(control));
 	pump(control);
 }
 
@@ -552,25 +380,20 @@ static int dial(struct control *control, struct error *error)
 	return err;
 }
 
-static bool may_pass(int err)
-{
-	return err == ERR_NOMEM || err == ERR_LIMIT;
-}
-
 /* A request that cannot be made never can, unless it was for the token. */
 static void redial(struct control *control)
 {
 	struct error error;
 	int err = dial(control, &error);
 
-	if (err < 0 && !may_pass(err) && control->token) {
+	if (err < 0 && !control_may_pass(err) && control->token) {
 		forget_token(control);
 		err = dial(control, &error);
 	}
 	if (err == 0)
 		return;
 	log_loss(control, &error);
-	if (may_pass(err) || control->disconnecting)
+	if (control_may_pass(err) || control->disconnecting)
 		redial_later(control);
 	else
 		give_up(control, &error);
@@ -585,7 +408,7 @@ static void deadline_fired(struct timer *timer)
 {
 	struct control *control = timer->user;
 
-	coordinate_tick(control->coordinate, now(control));
+	coordinate_tick(control->coordinate, control_now(control));
 	pump(control);
 }
 
@@ -602,10 +425,7 @@ static void init_timers(struct control *control)
 		(struct timer){ .fire = redial_fired, .user = control };
 	control->deadline =
 		(struct timer){ .fire = deadline_fired, .user = control };
-	control->gate = (struct timer){ .fire = gate_fired, .user = control };
-	control->lost = (struct timer){ .fire = lost_fired, .user = control };
-	control->retold =
-		(struct timer){ .fire = retold_fired, .user = control };
+	control_peer_init(control);
 	control->finished =
 		(struct task){ .run = run_finished, .user = control };
 }
@@ -630,7 +450,7 @@ static int first_dial(struct control *control, struct error *error)
 	if (err < 0)
 		return error_set(error, err, "no memory for a URL");
 	err = dial(control, error);
-	if (!may_pass(err))
+	if (!control_may_pass(err))
 		return err;
 	redial_later(control);
 	return 0;
@@ -669,7 +489,7 @@ int control_new(const struct control_config *config, struct control **out,
 static bool say_disconnect(struct control *control)
 {
 	if (!control->coordinate ||
-	    coordinate_disconnect(control->coordinate, now(control)) < 0)
+	    coordinate_disconnect(control->coordinate, control_now(control)) < 0)
 		return false;
 	pump(control);
 	return true;
@@ -681,7 +501,7 @@ void control_disconnect(struct control *control)
 		return;
 	control->disconnecting = true;
 	timer_stop(control->config.loop, &control->redial);
-	stop_asking(control);
+	control_peer_stop(control);
 	if (say_disconnect(control))
 		return;
 	drop_socket(control, 1000);
@@ -697,9 +517,7 @@ void control_free(struct control *control)
 		(void)say_disconnect(control);
 	drop_socket(control, 1001);
 	timer_stop(control->config.loop, &control->redial);
-	timer_stop(control->config.loop, &control->gate);
-	timer_stop(control->config.loop, &control->lost);
-	stop_asking(control);
+	control_peer_stop(control);
 	task_cancel(&control->finished);
 	forget_token(control);
 	free(control->url);

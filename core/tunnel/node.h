@@ -30,8 +30,10 @@
 struct node;
 struct node_peer;
 
-/* Come from the loop. Any may be NULL. May call anything but node_free, which
- * the callbacks of the node's streams, sockets and pings may not call either. */
+/*
+ * Come from the loop. Any may be NULL. May call anything but node_free, which
+ * callbacks of the node's streams, sockets and pings may not call either.
+ */
 struct node_events {
 	/* A WireGuard session with the peer came up. */
 	void (*on_session)(void *user, const struct uuid *peer);
@@ -83,8 +85,9 @@ struct node_peer_config {
 
 /*
  * Adds the peer, or changes what is known of the one with this id; a new key
- * is a new peer in the old one's place. 0, ERR_CONFLICT (a key or address
- * that is another peer's), ERR_LIMIT, ERR_NOMEM, ERR_PROTOCOL (a bad key);
+ * is a new peer in the old one's place; key and addresses of another id are
+ * that peer, now under this id. 0, ERR_CONFLICT (a key or address that is
+ * another peer's), ERR_LIMIT, ERR_NOMEM, ERR_PROTOCOL (a bad key);
  * then nothing has changed. A region that has no relay is no error: the peer
  * is reached once the DERP map has one.
  */

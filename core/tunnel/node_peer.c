@@ -83,6 +83,35 @@ static void free_peer(struct node_peer *peer)
 	free(peer);
 }
 
+static bool same_addresses(const struct node_peer_config *a,
+			   const struct node_peer_config *b)
+{
+	if (a->address_count != b->address_count)
+		return false;
+	for (size_t i = 0; i < a->address_count; i++)
+		if (!has_address(b, a->addresses[i]))
+			return false;
+	return true;
+}
+
+/*
+ * A machine whose resume token was refused comes back under another id, with
+ * the key and the addresses that it had: its session goes on.
+ */
+static struct node_peer *rename_peer(struct node *node,
+				     const struct node_peer_config *config)
+{
+	struct wg_peer *wg = wg_peer_find(node->wg, &config->key);
+	struct node_peer *peer = wg ? wg_peer_user(wg) : NULL;
+
+	if (!peer || !same_addresses(&peer->config, config) ||
+	    hash_put(&node->by_id, config->id.bytes, 16, peer) < 0)
+		return NULL;
+	hash_remove(&node->by_id, peer->config.id.bytes, 16);
+	peer->config.id = config->id;
+	return peer;
+}
+
 static bool address_is_taken(const struct node *node,
 			     const struct node_peer_config *config)
 {
@@ -166,11 +195,14 @@ static int update_peer(struct node_peer *peer,
 int node_peer_set(struct node *node, const struct node_peer_config *config)
 {
 	struct node_peer *peer = hash_get(&node->by_id, config->id.bytes, 16);
-	bool is_new = !peer;
+	bool is_new;
 	int err;
 
 	if (config->address_count > NODE_PEER_ADDRESS_CAP)
 		return ERR_LIMIT;
+	if (!peer)
+		peer = rename_peer(node, config);
+	is_new = !peer;
 	if (address_is_taken(node, config))
 		return ERR_CONFLICT;
 	if (is_new)

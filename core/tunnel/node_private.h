@@ -66,7 +66,8 @@ struct node {
 	size_t relay_count;
 	struct relay *home;
 	struct relay *sole;	/* the one that all peers use, if it is one */
-	struct relay *last;	/* where the last packet went: pull into it */
+	struct relay *last;	/* where the last packet went: pull into it;
+				 * NULL: no peer has a relay */
 	bool home_seen;
 	bool closing;
 	struct list pings;

@@ -132,7 +132,7 @@ static const struct relay_events events = {
 	.on_peer_gone = on_peer_gone,
 };
 
-/* --- which relays there are ------------------------------------------------ */
+/* --- which relays there are ----------------------------------------- */
 
 static int open_relay(struct node *node, int64_t region, struct relay **out,
 		      struct error *error)
@@ -188,7 +188,6 @@ int node_open_home(struct node *node, struct error *error)
 	if (err < 0)
 		return err;
 	add_slot(node, node->home);
-	node->last = node->home;
 	return 0;
 }
 
@@ -209,16 +208,25 @@ static struct node_relay *slot_for(struct node *node, int64_t region)
 	return &node->relays[node->relay_count - 1];
 }
 
-static void find_sole(struct node *node)
+/* `sole` and `last` are relays that peers use, or NULL. */
+static void choose_relays(struct node *node)
 {
+	struct relay *first = NULL;
+	bool last_is_used = false;
 	size_t used = 0;
 
-	node->sole = NULL;
-	for (size_t i = 0; i < node->relay_count; i++)
-		if (node->relays[i].peers && used++ == 0)
-			node->sole = node->relays[i].relay;
-	if (used != 1)
-		node->sole = NULL;
+	for (size_t i = 0; i < node->relay_count; i++) {
+		struct node_relay *slot = &node->relays[i];
+
+		if (!slot->peers)
+			continue;
+		used++;
+		first = first ? first : slot->relay;
+		last_is_used |= slot->relay == node->last;
+	}
+	node->sole = used == 1 ? first : NULL;
+	if (!last_is_used)
+		node->last = first;
 }
 
 static void leave_relay(struct node_peer *peer)
@@ -248,16 +256,14 @@ void node_use_relay(struct node_peer *peer, int64_t region)
 		node->last = slot->relay;
 		node->room_again = true;
 	}
-	find_sole(node);
+	choose_relays(node);
 }
 
 struct relay *node_relay_to_fill(const struct node *node)
 {
 	if (node->sole)
 		return node->sole;
-	if (list_empty(&node->peers))
-		return NULL;
-	if (relay_up(node->last))
+	if (!node->last || relay_up(node->last))
 		return node->last;
 	for (size_t i = 0; i < node->relay_count; i++)
 		if (node->relays[i].peers && relay_up(node->relays[i].relay))
@@ -281,8 +287,6 @@ static uint64_t slot_deadline(const struct node *node,
 
 static void close_slot(struct node *node, struct node_relay *slot)
 {
-	if (node->last == slot->relay)
-		node->last = node->home;
 	relay_free(slot->relay);
 	*slot = node->relays[--node->relay_count];
 }

@@ -3,7 +3,7 @@
  * ready) or up (ready). Every way down goes through lost(). Timers are set
  * once and look, when they fire, at what has happened since, so that a packet
  * moves none of them: `deadline` is the DERP client's (10 s for a handshake,
- * 120 s of silence); `probe` runs 3 s after something was sent, and pings the
+ * 120 s of silence); `probe` runs 2 s after something was sent, and pings the
  * relay if nothing has come since. A pong that stays away is the end: that is
  * how a path that died in sleep is found while it matters.
  */
@@ -24,8 +24,10 @@
 #define URL_CAP (DERP_MAP_HOST_CAP + 32)
 /* What send_control() may put in the queue besides the slab. */
 #define ROOM_NEEDED (SLAB_LEN + DERP_CLIENT_OUT_CAP)
-#define PROBE_AFTER_US (3 * US_PER_S)
-#define PONG_WITHIN_US (5 * US_PER_S)
+/* Together less than the 5 s to WireGuard's first retry, which then finds the
+ * new connection, or waits for it. */
+#define PROBE_AFTER_US (2 * US_PER_S)
+#define PONG_WITHIN_US (2500 * US_PER_MS)
 /* A relay that was up for less is dialled ever more slowly. */
 #define STEADY_US (15 * US_PER_S)
 
@@ -298,8 +300,8 @@ static void probe_fired(struct timer *timer)
 	if (relay->derp.heard_us > relay->probe_us)
 		return;
 	if (relay->pinged) {
-		error_set(&error, ERR_TIMEOUT, "no answer to a ping in %llu s",
-			  PONG_WITHIN_US / US_PER_S);
+		error_set(&error, ERR_TIMEOUT, "no answer to a ping in %llu ms",
+			  PONG_WITHIN_US / US_PER_MS);
 		lost(relay, &error);
 		return;
 	}

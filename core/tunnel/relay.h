@@ -4,7 +4,7 @@
  * Owns a channel to one region's relay and the derp_client in it: opens it
  * by HTTP upgrade, or by WebSocket when the relay answers the upgrade with a
  * 4xx or the deployment says so, and opens it again (250 ms to 15 s) when it
- * is lost: closed, nonsense, 120 s of silence, or no answer to a ping 8 s after
+ * is lost: closed, nonsense, 120 s of silence, or no answer to a ping 4.5 s after
  * something was sent. Frames are gathered in a 16 KB slab and leave as one
  * message: one TLS record, one write (docs/performance.md).
  */

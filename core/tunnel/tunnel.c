@@ -13,6 +13,8 @@
 #define PROBE_MOST_US (30 * US_PER_S)
 #define PROBE_ANSWER_US (10 * US_PER_S)
 #define DRAIN_US (1 * US_PER_S)
+/* An agent that hears Disconnect first hears no reset any more. */
+#define RESET_US (100 * US_PER_MS)
 #define LEAVE_US (2 * US_PER_S)	/* for the coordinator's goodbye */
 /* An agent that left in order has this long to come back. */
 #define COME_BACK_US (10 * US_PER_S)
@@ -64,7 +66,7 @@ static void fail(struct tunnel *tunnel, int code, const char *message)
 	end(tunnel, &error);
 }
 
-/* --- reachability ---------------------------------------------------------- */
+/* --- reachability --------------------------------------------------- */
 
 static void probe_answered(void *user, int err, uint64_t latency_us)
 {
@@ -116,27 +118,40 @@ static void on_home(void *user)
 	tunnel->timeline.relay_us = now(tunnel);
 }
 
-static void leave_when_drained(struct tunnel *tunnel)
+static void leave(struct tunnel *tunnel)
+{
+	tunnel->phase = TUNNEL_LEAVING;
+	set_timeout(tunnel, LEAVE_US);
+	control_disconnect(tunnel->control);
+}
+
+static bool is_drained(const struct tunnel *tunnel)
 {
 	struct ns_stats stats;
 
 	ns_get_stats(node_netstack(tunnel->node), &stats);
-	if (stats.connections > stats.time_wait && timer_active(&tunnel->timeout))
-		return;
-	timer_stop(tunnel->config.loop, &tunnel->timeout);
+	return stats.connections <= stats.time_wait;
+}
+
+static void drained_or_not(struct tunnel *tunnel)
+{
+	bool drained = is_drained(tunnel);
+
 	ns_fail(node_netstack(tunnel->node), ERR_CLOSED);
-	node_kick(tunnel->node);
-	tunnel->phase = TUNNEL_LEAVING;
-	set_timeout(tunnel, LEAVE_US);
-	control_disconnect(tunnel->control);
+	if (drained) {
+		leave(tunnel);
+		return;
+	}
+	tunnel->phase = TUNNEL_RESETTING;
+	set_timeout(tunnel, RESET_US);
 }
 
 static void on_turn(void *user)
 {
 	struct tunnel *tunnel = user;
 
-	if (tunnel->phase == TUNNEL_DRAINING)
-		leave_when_drained(tunnel);
+	if (tunnel->phase == TUNNEL_DRAINING && is_drained(tunnel))
+		drained_or_not(tunnel);
 }
 
 static const struct node_events node_events = {
@@ -146,7 +161,7 @@ static const struct node_events node_events = {
 	.on_turn = on_turn,
 };
 
-/* --- the coordinator --------------------------------------------------------- */
+/* --- the coordinator ------------------------------------------------ */
 
 static void on_connected(void *user)
 {
@@ -269,7 +284,10 @@ static void timed_out(struct timer *timer)
 		fail(tunnel, ERR_UNREACHABLE, "the agent has gone");
 		break;
 	case TUNNEL_DRAINING:
-		leave_when_drained(tunnel);
+		drained_or_not(tunnel);
+		break;
+	case TUNNEL_RESETTING:
+		leave(tunnel);
 		break;
 	case TUNNEL_LEAVING:
 		end(tunnel, NULL);
@@ -279,7 +297,7 @@ static void timed_out(struct timer *timer)
 	}
 }
 
-/* --- life ---------------------------------------------------------------------- */
+/* --- life ----------------------------------------------------------- */
 
 static int make_node(struct tunnel *tunnel, struct error *error)
 {

@@ -13,6 +13,7 @@ enum tunnel_phase {
 	TUNNEL_CONNECTING,
 	TUNNEL_UP,
 	TUNNEL_DRAINING,	/* closed streams end */
+	TUNNEL_RESETTING,	/* what was open is reset, that shall arrive */
 	TUNNEL_LEAVING,		/* Disconnect was said */
 	TUNNEL_ENDED,
 };

@@ -89,7 +89,7 @@ void member_meet(struct member *a, struct member *b)
 	assert_int_equal(node_peer_set(b->node, &of_a), 0);
 }
 
-/* --- agents ---------------------------------------------------------------- */
+/* --- agents --------------------------------------------------------- */
 
 static void take_node(struct test_agent *agent, const struct uuid *id,
 		      const Tailnet__Node *message)
@@ -118,6 +118,8 @@ static void take_update(struct test_agent *agent,
 {
 	struct uuid id;
 
+	if (!agent->member.node)	/* it is dead */
+		return;
 	memcpy(id.bytes, update->id.data, sizeof(id.bytes));
 	if (update->kind == 1)
 		take_node(agent, &id, update->node);
@@ -135,6 +137,7 @@ static int deliver(void *user, const void *data, size_t len, uint64_t now_us)
 	struct arena arena;
 
 	(void)now_us;
+	world_has_memory++;
 	arena_init(&arena, ARENA_MESSAGE_CAP);
 	assert_int_equal(
 		arena_decode(&arena, &tailnet__coordinate_response__descriptor,
@@ -143,6 +146,7 @@ static int deliver(void *user, const void *data, size_t len, uint64_t now_us)
 	for (size_t i = 0; i < response->n_peer_updates; i++)
 		take_update(agent, response->peer_updates[i]);
 	arena_clear(&arena);
+	world_has_memory--;
 	return 0;
 }
 
@@ -209,7 +213,7 @@ void agent_clear(struct test_agent *agent)
 	member_clear(&agent->member);
 }
 
-/* --- an echo service ------------------------------------------------------- */
+/* --- an echo service ------------------------------------------------ */
 
 struct echo {
 	struct ns_listener *listener;
@@ -258,6 +262,9 @@ static void echo_accept(void *user, struct stream *stream, uint16_t port)
 	echo_changed(stream, e);
 }
 
+WITH_MEMORY(echo_accept, (void *user, struct stream *stream, uint16_t port),
+	    user, stream, port)
+
 struct echo *echo_new(struct member *member, uint16_t port)
 {
 	struct echo *echo = calloc(1, sizeof(*echo));
@@ -265,7 +272,7 @@ struct echo *echo_new(struct member *member, uint16_t port)
 	assert_non_null(echo);
 	list_init(&echo->streams);
 	assert_int_equal(ns_listen(node_netstack(member->node), port, 0,
-				   echo_accept, echo, &echo->listener), 0);
+				   echo_accept_served, echo, &echo->listener), 0);
 	return echo;
 }
 
@@ -288,7 +295,7 @@ size_t echo_open(const struct echo *echo)
 	return count;
 }
 
-/* --- a stream that is checked ------------------------------------------------ */
+/* --- a stream that is checked --------------------------------------- */
 
 static uint8_t byte_at(uint64_t seed, size_t at)
 {

@@ -225,9 +225,6 @@ static void conflicts(void **state)
 	config = member_config(&c);
 	config.address_count = NODE_PEER_ADDRESS_CAP + 1;
 	assert_int_equal(node_peer_set(a.node, &config), ERR_LIMIT);
-	config = member_config(&c);
-	uuid_random(&world->rng, &config.id);
-	assert_int_equal(node_peer_set(a.node, &config), ERR_CONFLICT);
 	check_ping(&a, &b);
 	check_ping(&a, &c);
 
@@ -243,6 +240,35 @@ static void conflicts(void **state)
 	member_clear(&a);
 	member_clear(&b);
 	member_clear(&c);
+}
+
+/* As after a refused resume token: the session goes on under the new id. */
+static void renamed(void **state)
+{
+	struct world *world = *state;
+	struct node_peer_config config;
+	struct node_peer_stats stats;
+	struct member a, b;
+
+	member_init(&a, world, 1);
+	member_init(&b, world, 1);
+	member_meet(&a, &b);
+	check_ping(&a, &b);
+	config = member_config(&b);
+	uuid_random(&world->rng, &config.id);
+	config.address_count = 0;	/* a key alone is not enough */
+	assert_int_equal(node_peer_set(a.node, &config), ERR_CONFLICT);
+	config.address_count = 1;
+	assert_int_equal(node_peer_set(a.node, &config), 0);
+	node_peer_remove(a.node, &b.id);
+	assert_int_equal(node_peer_stats(a.node, &b.id, &stats),
+			 ERR_NOT_FOUND);
+	assert_int_equal(node_peer_stats(a.node, &config.id, &stats), 0);
+	assert_int_equal(stats.handshakes, 1);
+	check_ping(&a, &b);
+	assert_int_equal(a.sessions, 1);
+	member_clear(&a);
+	member_clear(&b);
 }
 
 static void pings_end_once(void **state)
@@ -667,6 +693,7 @@ static void relays_of_a_new_map(void **state)
 	struct world *world = *state;
 	struct derp_map small = { .region_count = 0 };
 	struct member a, b;
+	struct pinged pinged = { .err = 1 };
 	struct node_config config;
 	struct error error;
 	struct node *node;
@@ -678,9 +705,14 @@ static void relays_of_a_new_map(void **state)
 	assert_int_equal(node_set_derp_map(a.node, &small), 0);
 	member_init(&b, world, 3);
 	member_meet(&a, &b);
+	assert_int_equal(node_ping(a.node, b.address[0], 10 * US_PER_S,
+				   on_ping, &pinged), 0);
 	world_run(world, 5 * US_PER_S);
 	assert_int_equal(site_conns(&world->sites[3]), 1);
+	/* What was asked meanwhile has waited. */
 	assert_int_equal(node_set_derp_map(a.node, &world->map), 0);
+	world_until(world, &pinged.done, US_PER_S);
+	assert_int_equal(pinged.err, 0);
 	check_ping(&a, &b);
 
 	config = (struct node_config){
@@ -763,6 +795,7 @@ int main(void)
 		TEST(held_packets_leave),
 		TEST(restarted_with_another_key),
 		TEST(conflicts),
+		TEST(renamed),
 		TEST(pings_end_once),
 		TEST(disco_is_answered),
 		TEST(far_relay),

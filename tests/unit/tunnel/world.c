@@ -5,13 +5,16 @@
 
 #define QUEUE_CAP (256 * 1024)
 
-/* --- relays ------------------------------------------------------------ */
+unsigned world_has_memory;
+
+/* --- relays --------------------------------------------------------- */
 
 struct site_conn {
 	struct list link;
 	struct site *site;
 	struct channel *channel;
 	struct derp_relay_conn *conn;
+	bool mute;
 };
 
 static void arm_site(struct site *site)
@@ -37,7 +40,7 @@ static int carrier_send(void *user, const uint8_t *data, size_t len)
 {
 	struct site_conn *c = user;
 
-	return c->site->deaf ? 0 : channel_send(c->channel, data, len);
+	return c->site->deaf || c->mute ? 0 : channel_send(c->channel, data, len);
 }
 
 static void carrier_close(void *user, const struct error *why)
@@ -74,7 +77,7 @@ static void conn_message(void *user, const uint8_t *data, size_t len)
 	struct error error;
 
 	site->bytes_in += len;
-	if (!c->conn || site->deaf)
+	if (!c->conn || site->deaf || c->mute)
 		return;
 	if (derp_relay_conn_in(c->conn, data, len,
 			       loop_now_us(site->world->loop), &error) < 0)
@@ -101,11 +104,17 @@ static void conn_close(void *user, const struct channel_end *end)
 	drop_conn(c);
 }
 
+WITH_MEMORY(conn_open, (void *user), user)
+WITH_MEMORY(conn_message, (void *user, const uint8_t *data, size_t len), user,
+	    data, len)
+WITH_MEMORY(conn_writable, (void *user), user)
+WITH_MEMORY(conn_close, (void *user, const struct channel_end *end), user, end)
+
 static const struct channel_events conn_events = {
-	.on_open = conn_open,
-	.on_message = conn_message,
-	.on_writable = conn_writable,
-	.on_close = conn_close,
+	.on_open = conn_open_served,
+	.on_message = conn_message_served,
+	.on_writable = conn_writable_served,
+	.on_close = conn_close_served,
 };
 
 static void site_tick(struct timer *timer)
@@ -115,6 +124,8 @@ static void site_tick(struct timer *timer)
 	derp_relay_tick(&site->relay, loop_now_us(site->world->loop));
 	arm_site(site);
 }
+
+WITH_MEMORY(site_tick, (struct timer *timer), timer)
 
 static void serve_relay(struct site *site, struct exchange *exchange,
 			const struct server_request *request)
@@ -142,9 +153,17 @@ static void serve_relay(struct site *site, struct exchange *exchange,
 
 void site_cut(struct site *site)
 {
+	world_has_memory++;
 	while (!list_empty(&site->conns))
 		drop_conn(container_of(site->conns.next, struct site_conn,
 				       link));
+	world_has_memory--;
+}
+
+void site_mute(struct site *site)
+{
+	list_each(at, next, &site->conns)
+		container_of(at, struct site_conn, link)->mute = true;
 }
 
 void site_freeze(struct site *site, bool frozen)
@@ -174,10 +193,10 @@ static void init_site(struct world *world, int64_t region)
 	list_init(&site->conns);
 	key_private(&world->rng, &key);
 	derp_relay_init(&site->relay, &key, &world->rng);
-	site->timer = (struct timer){ .fire = site_tick, .user = site };
+	site->timer = (struct timer){ .fire = site_tick_served, .user = site };
 }
 
-/* --- the coordinate endpoint -------------------------------------------- */
+/* --- the coordinate endpoint ---------------------------------------- */
 
 struct socket {
 	struct list link;
@@ -281,6 +300,8 @@ static void socket_message(void *user, const uint8_t *data, size_t len)
 {
 	struct socket *socket = user;
 
+	if (socket->world->deaf)
+		return;
 	if (feed(socket, data, len) < 0)
 		socket_drop(socket);
 	else
@@ -296,11 +317,19 @@ static void socket_closed(void *user, const struct channel_end *end)
 	socket_drop(socket);
 }
 
+WITH_MEMORY(socket_opened, (void *user), user)
+WITH_MEMORY(socket_message, (void *user, const uint8_t *data, size_t len), user,
+	    data, len)
+WITH_MEMORY(socket_closed, (void *user, const struct channel_end *end), user,
+	    end)
+WITH_MEMORY(socket_tick, (struct timer *timer), timer)
+WITH_MEMORY(socket_pump, (struct task *task), task)
+
 static const struct channel_events socket_events = {
-	.on_open = socket_opened,
-	.on_message = socket_message,
+	.on_open = socket_opened_served,
+	.on_message = socket_message_served,
 	.on_writable = socket_output,
-	.on_close = socket_closed,
+	.on_close = socket_closed_served,
 };
 
 static const char token_body[] =
@@ -349,8 +378,8 @@ static void serve_coordinate(struct world *world, struct exchange *exchange,
 	assert_non_null(socket);
 	socket->world = world;
 	socket->peer = peer;
-	socket->pump = (struct task){ .run = socket_pump, .user = socket };
-	socket->timer = (struct timer){ .fire = socket_tick, .user = socket };
+	socket->pump = (struct task){ .run = socket_pump_served, .user = socket };
+	socket->timer = (struct timer){ .fire = socket_tick_served, .user = socket };
 	list_add_tail(&world->sockets, &socket->link);
 	assert_int_equal(exchange_accept(exchange, NULL, 4 << 20, 4 << 20,
 					 &socket_events, socket,
@@ -359,9 +388,11 @@ static void serve_coordinate(struct world *world, struct exchange *exchange,
 
 void world_cut_coordinate(struct world *world)
 {
+	world_has_memory++;
 	while (!list_empty(&world->sockets))
 		socket_drop(container_of(world->sockets.next, struct socket,
 					 link));
+	world_has_memory--;
 }
 
 size_t world_sockets(const struct world *world)
@@ -374,7 +405,7 @@ size_t world_sockets(const struct world *world)
 	return count;
 }
 
-/* --- the world ------------------------------------------------------------ */
+/* --- the world ------------------------------------------------------ */
 
 static void serve(struct service *service, struct exchange *exchange,
 		  const struct server_request *request)
@@ -387,6 +418,11 @@ static void serve(struct service *service, struct exchange *exchange,
 		serve_relay(&world->sites[request->path[1] - '0'], exchange,
 			    request);
 }
+
+WITH_MEMORY(serve,
+	    (struct service *service, struct exchange *exchange,
+	     const struct server_request *request),
+	    service, exchange, request)
 
 static void take_log(struct log *log, enum log_level level, const char *room,
 		     const char *message)
@@ -426,7 +462,7 @@ void world_init(struct world *world, uint64_t seed)
 	world->v.now_us = US_PER_S;
 	rng_seeded(&world->rng, seed);
 	world->log = (struct log){ .level = LOG_DEBUG, .write = take_log };
-	world->service.serve = serve;
+	world->service.serve = serve_served;
 	config.loop = world->loop;
 	config.rng = &world->rng;
 	config.service = &world->service;

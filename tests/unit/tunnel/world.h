@@ -30,6 +30,16 @@
 
 struct world;
 
+/* While not 0, the deployment's side is at work (test_nomem.c). */
+extern unsigned world_has_memory;
+#define WITH_MEMORY(name, parameters, ...)         \
+	static void name##_served parameters       \
+	{                                          \
+		world_has_memory++;                \
+		name(__VA_ARGS__);                 \
+		world_has_memory--;                \
+	}
+
 struct site {
 	struct world *world;
 	struct derp_relay relay;
@@ -67,6 +77,7 @@ struct world {
 	const char *refuse_body;
 	bool refuse_tokens;	/* 401 with validations to a resume token */
 	bool hang_up;		/* accepts, then closes at once */
+	bool deaf;		/* sockets take all and say nothing */
 	bool bytewise;
 	/* what was seen */
 	unsigned dials, resumed;
@@ -85,6 +96,8 @@ bool world_logged(const struct world *world, const char *text);
 
 /* Drops the relay's connections, or the coordinate sockets. */
 void site_cut(struct site *site);
+/* The connections there are say and hear nothing more: a forgetful NAT. */
+void site_mute(struct site *site);
 void site_freeze(struct site *site, bool frozen);
 size_t site_conns(const struct site *site);
 void world_cut_coordinate(struct world *world);
