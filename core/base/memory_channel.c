@@ -135,7 +135,8 @@ static int push(struct end *from, const uint8_t *data, size_t len)
 		.due_us = memory_after(from->link->memory, 1),
 		.len = len,
 	};
-	memcpy(message->data, data, len);
+	if (len)
+		memcpy(message->data, data, len);
 	list_add_tail(&to->inbox, &message->link);
 	from->unread += len;
 	return 0;
@@ -146,18 +147,30 @@ static size_t chunk_of(const struct link *link, size_t len)
 	const struct memory_network_config *config = &link->memory->config;
 	size_t chunk;
 
-	if (link->kind != CHANNEL_UPGRADE || !config->rng ||
-	    !config->chunk_cap)
+	if (!config->rng || !config->chunk_cap)
 		return len;
 	chunk = 1 + rng_below(config->rng, (uint32_t)config->chunk_cap);
 	return chunk < len ? chunk : len;
+}
+
+/* A message may be empty; a stream has no empty pieces. */
+static int push_chunks(struct end *end, const uint8_t *at, size_t len)
+{
+	if (end->link->kind != CHANNEL_UPGRADE)
+		return push(end, at, len);
+	for (size_t chunk; len; at += chunk, len -= chunk) {
+		chunk = chunk_of(end->link, len);
+		if (push(end, at, chunk) < 0)
+			return ERR_NOMEM;
+	}
+	return 0;
 }
 
 static int end_send(struct channel *channel, const void *data, size_t len)
 {
 	struct end *end = container_of(channel, struct end, channel);
 	struct end *to = other(end);
-	const uint8_t *at = data;
+	int err;
 
 	if (!to->held || end->over)
 		return ERR_CLOSED;
@@ -171,13 +184,9 @@ static int end_send(struct channel *channel, const void *data, size_t len)
 			 "the other end finds a message too large");
 		return 0;
 	}
-	for (size_t chunk; len; at += chunk, len -= chunk) {
-		chunk = chunk_of(end->link, len);
-		if (push(end, at, chunk) < 0)
-			return ERR_NOMEM;
-	}
+	err = push_chunks(end, data, len);
 	arm(to);
-	return 0;
+	return err;
 }
 
 static size_t end_room(const struct channel *channel)

@@ -166,6 +166,12 @@ void memory_network_set_service(struct memory_network *memory,
 	memory->config.service = service;
 }
 
+void memory_network_set_latency(struct memory_network *memory,
+				uint64_t latency_us)
+{
+	memory->config.latency_us = latency_us;
+}
+
 struct network *memory_network_of(struct memory_network *memory)
 {
 	return &memory->network;

@@ -32,6 +32,9 @@ int memory_network_new(const struct memory_network_config *config,
 		       struct memory_network **out);
 void memory_network_set_service(struct memory_network *memory,
 				struct service *service);
+/* For what is sent from now on; it never overtakes what was sent before. */
+void memory_network_set_latency(struct memory_network *memory,
+				uint64_t latency_us);
 struct network *memory_network_of(struct memory_network *memory);
 /* All channels, calls and sockets have been closed or cancelled by their
  * owners; what still says goodbye goes with it. */

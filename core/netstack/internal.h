@@ -298,6 +298,8 @@ struct ns {
 	uint64_t now_us;		/* the last that was handed in */
 	uint32_t time_wait_count;
 	struct list listeners;
+	ns_unbound *unbound;		/* or NULL */
+	void *unbound_user;
 	struct hash listen_ports;
 	struct list udp_all;
 	struct list queue;

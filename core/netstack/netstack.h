@@ -213,6 +213,18 @@ int ns_udp_send(struct ns_udp *udp, const uint8_t dst[NS_ADDRESS_LEN],
 void ns_udp_close(struct ns_udp *udp);
 
 /*
+ * Datagrams to ports that nobody has opened, from inside ns_in(); NULL: they
+ * are dropped. For answers: ns_udp_send_from() any port.
+ */
+typedef void ns_unbound(void *user, const uint8_t src[NS_ADDRESS_LEN],
+			uint16_t src_port, uint16_t dst_port,
+			const uint8_t *data, size_t len);
+void ns_set_unbound(struct ns *ns, ns_unbound *receive, void *user);
+int ns_udp_send_from(struct ns *ns, uint16_t from,
+		     const uint8_t dst[NS_ADDRESS_LEN], uint16_t port,
+		     const void *data, size_t len);
+
+/*
  * One ICMPv6 echo. `done` is called once by ns_dispatch(): 0 and the latency,
  * ERR_TIMEOUT, or ERR_CANCELED by ns_fail(). 0, ERR_LIMIT or ERR_NOMEM.
  */

@@ -56,7 +56,19 @@ uint16_t ns_udp_port(const struct ns_udp *udp)
 int ns_udp_send(struct ns_udp *udp, const uint8_t dst[NS_ADDRESS_LEN],
 		uint16_t port, const void *data, size_t len)
 {
-	struct ns *ns = udp->ns;
+	return ns_udp_send_from(udp->ns, udp->port, dst, port, data, len);
+}
+
+void ns_set_unbound(struct ns *ns, ns_unbound *receive, void *user)
+{
+	ns->unbound = receive;
+	ns->unbound_user = user;
+}
+
+int ns_udp_send_from(struct ns *ns, uint16_t from,
+		     const uint8_t dst[NS_ADDRESS_LEN], uint16_t port,
+		     const void *data, size_t len)
+{
 	const uint8_t *src = ns->addresses[ns_source_for(ns, dst)];
 	struct packet *packet;
 	uint8_t *at;
@@ -65,7 +77,7 @@ int ns_udp_send(struct ns_udp *udp, const uint8_t dst[NS_ADDRESS_LEN],
 
 	if (err < 0)
 		return err;
-	be_store(at, udp->port, 2);
+	be_store(at, from, 2);
 	be_store(at + 2, port, 2);
 	be_store(at + 4, UDP_HEADER_LEN + len, 2);
 	if (len)
@@ -96,6 +108,11 @@ void ns_udp_in(struct ns *ns, const uint8_t *ip, const uint8_t *payload,
 		return;
 	}
 	udp = hash_get(&ns->udps, &port, sizeof(port));
+	if (!udp && ns->unbound) {
+		ns->unbound(ns->unbound_user, ip + 8, src_port, port, c.at,
+			    (size_t)udp_len - UDP_HEADER_LEN);
+		return;
+	}
 	if (!udp) {
 		ns->stats.drop_port++;
 		return;

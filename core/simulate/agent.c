@@ -59,6 +59,8 @@ static void fail_streams(struct agent *agent)
 static void go_down(struct agent *agent, bool in_order)
 {
 	agent_flows_close(agent);
+	agent_ptys_close(agent);
+	agent_udp_close(agent);
 	if (agent->sshd)
 		sshd_free(agent->sshd);
 	agent->sshd = NULL;
@@ -133,6 +135,8 @@ int agent_new(struct simulation_workspace *workspace, size_t number,
 		snprintf(agent->name, sizeof(agent->name), "agent%u",
 			 (unsigned)number % 1000);
 	list_init(&agent->flows);
+	list_init(&agent->ptys);
+	list_init(&agent->udp_flows);
 	list_init(&agent->lost);
 	agent->clock = (struct timer){ .fire = clock_fired, .user = agent };
 	*out = agent;

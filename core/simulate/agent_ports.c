@@ -1,12 +1,14 @@
 /*
- * What an agent listens on: 1 and 22 SSH, 3 speedtest, 4 its HTTP API, and
- * for every other port a handler of the workspace's, or 127.0.0.1 and ::1 by
- * the dialler. A port that has neither refuses as a closed one does.
+ * What an agent listens on: 1 and 22 SSH, 2 terminals, 3 speedtest, 4 its
+ * HTTP API, and for every other port a handler of the workspace's, or
+ * 127.0.0.1 and ::1 by the dialler. A port that has neither refuses as a
+ * closed one does.
  */
 #include "core/netstack/netstack.h"
 #include "core/simulate/simulate_private.h"
 
 #define PORT_SSH 1
+#define PORT_PTY 2
 #define PORT_SPEEDTEST 3
 #define PORT_API 4
 #define PORT_STANDARD_SSH 22
@@ -39,11 +41,10 @@ void agent_flows_close(struct agent *agent)
 static void serve_ssh(struct agent *agent, struct stream *stream)
 {
 	struct simulation *sim = agent->sim;
-	const struct sshd_handler *handler =
-		sim->config.ssh ? sim->config.ssh : &sim->exec;
 
 	if (!agent->sshd && sshd_new(sim->config.loop, sim->config.log,
-				     handler, &agent->sshd) < 0) {
+				     agent->workspace->ssh,
+				     &agent->sshd) < 0) {
 		agent->sshd = NULL;
 		stream_close(stream, true);
 		return;
@@ -60,6 +61,9 @@ static void accepted_service(void *user, struct stream *stream, uint16_t port)
 	case PORT_SSH:
 	case PORT_STANDARD_SSH:
 		serve_ssh(agent, stream);
+		break;
+	case PORT_PTY:
+		agent_pty_serve(agent, stream);
 		break;
 	case PORT_SPEEDTEST:
 		speedtest_serve(agent, stream);
@@ -107,12 +111,13 @@ static void held(void *user, const struct ns_held *held)
 
 int agent_listen(struct agent *agent)
 {
-	static const uint16_t ports[] = { PORT_SSH, PORT_SPEEDTEST, PORT_API,
-					  PORT_STANDARD_SSH };
+	static const uint16_t ports[] = { PORT_SSH, PORT_PTY, PORT_SPEEDTEST,
+					  PORT_API, PORT_STANDARD_SSH };
 	struct ns *ns = node_netstack(agent->node);
 	struct ns_listener *listener;
 	int err;
 
+	agent_udp_listen(agent);
 	for (size_t i = 0; i < sizeof(ports) / sizeof(ports[0]); i++) {
 		err = ns_listen(ns, ports[i], 0, accepted_service, agent,
 				&listener);

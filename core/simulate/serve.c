@@ -64,7 +64,7 @@ static int make_simulation(struct simulate_server *server,
 	const struct simulation_config simulation = {
 		.loop = io_loop(config->io),
 		.network = memory_network_of(server->memory),
-		.stun_network = io_network(config->io),
+		.udp_network = io_network(config->io),
 		.rng = config->rng,
 		.log = config->log,
 		.token = config->token,

@@ -64,7 +64,8 @@ struct simulation_config {
 	struct rng *rng;
 	struct log *log;
 	/* All below may be left zero. */
-	struct network *stun_network;	/* NULL: `network` */
+	/* STUN and forwarded UDP; NULL: `network`. */
+	struct network *udp_network;
 	const char *user_name;		/* "simulated"; copied */
 	const char *token;		/* else random; copied */
 	/* NULL: ports without a handler refuse. Outlives the simulation. */
@@ -113,6 +114,8 @@ struct simulation_workspace_config {
 	const struct simulation_clock *clock;	/* NULL: as above */
 	bool fail;		/* builds end "failed" */
 	const char *lifecycle;	/* instead of "ready"; static */
+	/* Its SSH requests; NULL: the deployment's. Outlives the workspace. */
+	const struct sshd_handler *ssh;
 };
 
 /* 0, ERR_MISUSE (no URL yet, a bad name), ERR_CONFLICT, ERR_LIMIT, ERR_NOMEM.

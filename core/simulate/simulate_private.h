@@ -82,6 +82,10 @@ struct agent {
 	struct sshd *sshd;		/* made with the first connection */
 	struct list flows;		/* struct flow */
 	uint64_t next_forward;
+	struct list ptys;		/* struct pty_session */
+	size_t pty_count;
+	struct list udp_flows;
+	size_t udp_flow_count;
 	struct list lost;		/* struct lost_peer */
 	struct timer lost_timer;
 };
@@ -122,6 +126,7 @@ struct simulation_workspace {
 	struct simulation_clock clock;
 	bool fail;
 	const char *ready_lifecycle;
+	const struct sshd_handler *ssh;	/* never NULL */
 	size_t agents_wanted;
 	struct build build;		/* the latest */
 	struct build history[BUILD_HISTORY_CAP];	/* newest last */
@@ -141,6 +146,12 @@ struct simulation_workspace {
 static inline uint64_t sim_now(const struct simulation *sim)
 {
 	return loop_now_us(sim->config.loop);
+}
+
+static inline struct network *sim_udp_network(const struct simulation *sim)
+{
+	return sim->config.udp_network ? sim->config.udp_network :
+					 sim->config.network;
 }
 
 /* workspace.c */
@@ -179,9 +190,18 @@ void flow_end(struct flow *flow);	/* unlinks, does not free */
 /* agent_forward.c: to 127.0.0.1 and ::1 by the dialler. */
 int forward_begin(struct agent *agent, const struct ns_held *held);
 bool forward_accept(struct agent *agent, uint64_t id, struct stream *stream);
+/* agent_udp.c */
+void agent_udp_listen(struct agent *agent);
+void agent_udp_close(struct agent *agent);
+/* agent_pty.c: the sessions outlive their connections. */
+void agent_pty_serve(struct agent *agent, struct stream *stream);
+void agent_ptys_close(struct agent *agent);
 /* agent_speedtest.c, agent_api.c: take the stream. */
 void speedtest_serve(struct agent *agent, struct stream *stream);
 void agent_api_serve(struct agent *agent, struct stream *stream);
+
+/* parameters.c: old values with new ones in their places; owned. */
+json_t *parameters_merge(json_t *old, json_t *values);
 
 /* derp_maps.c */
 int sim_make_derp_map(struct simulation *sim);
@@ -212,6 +232,10 @@ struct route_call {
 void route_answer(struct route_call *call, int status, json_t *body);
 void route_error(struct route_call *call, int status, const char *message,
 		 const char *detail);
+#define ROUTE_NOT_FOUND                                                   \
+	"Resource not found or you do not have access to this resource"
+/* The first capture as an id; false: answered. */
+bool route_id(struct route_call *call, struct uuid *id);
 /* True, and answered with 426, unless it asks for a WebSocket. */
 bool route_wants_upgrade(struct route_call *call);
 

@@ -69,14 +69,12 @@ static uint16_t port_of(const struct sockaddr_storage *address)
 
 int stun_open(struct simulation *sim, struct error *error)
 {
-	struct network *network = sim->config.stun_network ?
-		sim->config.stun_network : sim->config.network;
 	struct sockaddr_in loopback = { .sin_family = AF_INET };
 	struct sockaddr_storage local;
 	int err;
 
 	loopback.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	err = network_open_datagram(network,
+	err = network_open_datagram(sim_udp_network(sim),
 				    (const struct sockaddr *)&loopback,
 				    &events, sim, &sim->stun, error);
 	if (err < 0) {

@@ -123,55 +123,6 @@ static void remember_build(struct simulation_workspace *workspace)
 	workspace->history[workspace->history_count++] = workspace->build;
 }
 
-static json_t *value_named(json_t *values, const char *name)
-{
-	size_t at;
-	json_t *value;
-
-	json_array_foreach(values, at, value) {
-		const char *other =
-			json_string_value(json_object_get(value, "name"));
-
-		if (other && strcmp(other, name) == 0)
-			return value;
-	}
-	return NULL;
-}
-
-/* The old values, with the new ones in their places; owned. */
-static json_t *merge(json_t *old, json_t *values)
-{
-	json_t *out = json_array();
-	size_t at;
-	json_t *value;
-
-	json_array_foreach(old, at, value) {
-		const char *name =
-			json_string_value(json_object_get(value, "name"));
-
-		if (name && !value_named(values, name))
-			json_array_append(out, value);
-	}
-	json_array_foreach(values, at, value)
-		if (json_is_string(json_object_get(value, "name")))
-			json_array_append(out, value);
-	return out;
-}
-
-int simulation_set_parameters(struct simulation_workspace *workspace,
-			      const char *json)
-{
-	json_t *value = json_loads(json, 0, NULL);
-
-	if (!json_is_array(value)) {
-		json_decref(value);
-		return ERR_PROTOCOL;
-	}
-	json_decref(workspace->rich_parameters);
-	workspace->rich_parameters = value;
-	return 0;
-}
-
 static void new_build(struct simulation_workspace *workspace,
 		      const char *transition, const char *status,
 		      json_t *values)
@@ -186,7 +137,7 @@ static void new_build(struct simulation_workspace *workspace,
 
 	uuid_random(sim->config.rng, &build.id);
 	uuid_random(sim->config.rng, &build.job_id);
-	build.parameters = merge(workspace->build.parameters, values);
+	build.parameters = parameters_merge(workspace->build.parameters, values);
 	if (workspace->build.number)
 		remember_build(workspace);
 	workspace->build = build;
@@ -267,6 +218,8 @@ new_workspace(struct simulation *sim,
 	workspace->fail = config->fail;
 	workspace->ready_lifecycle =
 		config->lifecycle ? config->lifecycle : "ready";
+	workspace->ssh = config->ssh ? config->ssh :
+			 sim->config.ssh ? sim->config.ssh : &sim->exec;
 	workspace->agents_wanted = config->agents ? config->agents : 1;
 	workspace->job = (struct timer){ .fire = job_fired,
 					 .user = workspace };

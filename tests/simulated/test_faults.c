@@ -207,6 +207,49 @@ static void a_first_dial_that_is_refused_is_final(void **state)
 	world_clear(&world);
 }
 
+static void an_hour_is_nothing(void **state)
+{
+	struct scene scene;
+	struct simulation_stats stats;
+
+	(void)state;
+	scene_init(&scene, 19);
+	world_run(&scene.world, 3600 * US_PER_S, NULL);
+	assert_false(scene.client.ended);
+	exchange(&scene, 200000);
+	world_run(&scene.world, 24 * 3600 * US_PER_S, NULL);
+	exchange(&scene, 200000);
+	simulation_get_stats(scene.world.sim, &stats);
+	assert_int_equal(stats.coordinate_sockets, 1);
+	assert_int_equal(stats.relay_sockets, 2);
+	scene_clear(&scene);
+}
+
+static void a_client_that_vanishes_is_forgotten(void **state)
+{
+	const struct simulation_fault *fault;
+	struct simulation_stats stats;
+	struct client second;
+	struct scene scene;
+
+	(void)state;
+	scene_init(&scene, 20);
+	client_up(&second, &scene.world,
+		  simulation_agent_id(scene.workspace, 0));
+	/* Its coordinate socket has gone, so that it cannot say goodbye. */
+	fault = simulation_fail(scene.world.sim, "/coordinate", 502, 2);
+	simulation_drop(scene.world.sim, SIMULATION_COORDINATE);
+	client_free(&second);
+	world_run(&scene.world, 30 * US_PER_S, NULL);
+	simulation_get_stats(scene.world.sim, &stats);
+	assert_int_equal(fault->fired, 2);
+	assert_int_equal(stats.clients, 1);
+	assert_int_equal(stats.disconnects, 0);
+	world_run(&scene.world, 20 * 60 * US_PER_S, NULL);
+	exchange(&scene, 20000);
+	scene_clear(&scene);
+}
+
 /* Many seeds, everything dropped again and again, nothing may be lost. */
 static void bears_a_bad_day(void **state)
 {
@@ -243,6 +286,8 @@ int main(void)
 		cmocka_unit_test(ready_for_handshake_may_never_come),
 		cmocka_unit_test(a_stopped_agent_ends_the_tunnel),
 		cmocka_unit_test(a_first_dial_that_is_refused_is_final),
+		cmocka_unit_test(an_hour_is_nothing),
+		cmocka_unit_test(a_client_that_vanishes_is_forgotten),
 		cmocka_unit_test(bears_a_bad_day),
 	};
 

@@ -1,4 +1,7 @@
 /* The whole way: a client's tunnel to an agent of the deployment. */
+#include <arpa/inet.h>
+#include <netinet/in.h>
+
 #include "core/base/pipe.h"
 #include "core/conn/sshc.h"
 #include "tests/simulated/streams.h"
@@ -250,6 +253,72 @@ static void forwards_other_ports(void **state)
 	scene_clear(&scene);
 }
 
+/* --- UDP --------------------------------------------------------------------- */
+
+struct echo_socket {
+	struct datagram *socket;
+	unsigned got;
+};
+
+static void echo_datagram(void *user, const struct sockaddr *from,
+			  const uint8_t *data, size_t len, size_t segment)
+{
+	struct echo_socket *echo = user;
+
+	echo->got++;
+	(void)echo->socket->ops->send(echo->socket, from, data, len, segment);
+}
+
+struct udp_answer {
+	char text[64];
+	bool done;
+};
+
+static void udp_answered(void *user, const uint8_t *data, size_t len)
+{
+	struct udp_answer *answer = user;
+
+	snprintf(answer->text, sizeof(answer->text), "%.*s", (int)len,
+		 (const char *)data);
+	answer->done = true;
+}
+
+static void forwards_udp(void **state)
+{
+	static const struct datagram_events events = {
+		.on_receive = echo_datagram,
+	};
+	struct sockaddr_storage where;
+	struct echo_socket echo = { .got = 0 };
+	struct udp_answer answer = { .done = false };
+	struct sockaddr_in v4;
+	struct tunnel_udp *udp;
+	struct scene scene;
+	struct error error;
+
+	(void)state;
+	scene_init(&scene, &plain);
+	assert_int_equal(network_open_datagram(scene.world.network, NULL,
+					       &events, &echo, &echo.socket,
+					       &error), 0);
+	echo.socket->ops->local(echo.socket, &where);
+	memcpy(&v4, &where, sizeof(v4));
+	assert_int_equal(tunnel_udp_open(scene.client.tunnel,
+					 ntohs(v4.sin_port), udp_answered,
+					 &answer, &udp), 0);
+	for (int i = 0; i < 2; i++) {
+		answer.done = false;
+		assert_int_equal(tunnel_udp_send(udp, "hello", 5), 0);
+		assert_true(world_run(&scene.world, US_PER_S, &answer.done));
+		assert_string_equal(answer.text, "hello");
+	}
+	assert_int_equal(echo.got, 2);
+	world_run(&scene.world, 200 * US_PER_S, NULL);	/* idles out */
+	tunnel_udp_close(udp);
+	echo.socket->ops->close(echo.socket);
+	scene_clear(&scene);
+}
+
 /* --- what agents offer --------------------------------------------------------- */
 
 static void offers_an_http_api(void **state)
@@ -347,7 +416,9 @@ static void wait_for_child(struct world *world, const bool *done)
 	assert_true(*done);
 }
 
-static void runs_commands_by_ssh(void **state)
+/* Runs one command over SSH and waits for its end. */
+static void run_command(struct world *world, struct client *client,
+			const char *command, struct exec *exec)
 {
 	static const struct sshc_events session_events = {
 		.on_end = on_session_end,
@@ -357,25 +428,131 @@ static void runs_commands_by_ssh(void **state)
 		.on_exit = on_exit_status,
 	};
 	const struct sshc_request request = { .kind = SSHC_EXEC,
-					      .command = "echo foo; exit 3" };
-	struct exec exec = { .exited = false };
+					      .command = command };
+
+	memset(exec, 0, sizeof(*exec));
+	assert_int_equal(sshc_open(&world->v.loop, client_dial(client, 1),
+				   NULL, &session_events, exec, &exec->sshc),
+			 0);
+	assert_int_equal(sshc_channel_open(exec->sshc, &request,
+					   &channel_events, exec,
+					   &exec->channel), 0);
+	reading_init(&exec->reading, sshc_channel_stream(exec->channel), "");
+	wait_for_child(world, &exec->exited);
+	wait_for_child(world, &exec->reading.done);
+	sshc_channel_close(exec->channel);
+	sshc_close(exec->sshc);
+}
+
+static void runs_commands_by_ssh(void **state)
+{
+	struct scene scene;
+	struct exec exec;
+
+	(void)state;
+	scene_init(&scene, &plain);
+	run_command(&scene.world, &scene.client, "echo foo; exit 3", &exec);
+	assert_string_equal(exec.reading.text, "foo\n");
+	assert_int_equal(exec.status, 3);
+	scene_clear(&scene);
+}
+
+static int start_own(void *context, struct sshd_channel *channel,
+		     const struct sshd_request *request, void **run)
+{
+	struct stream *out = sshd_channel_stream(channel);
+
+	(void)context;
+	(void)stream_write(out, "asked for ", 10);
+	(void)stream_write(out, request->command, strlen(request->command));
+	sshd_channel_exit(channel, 7);
+	*run = NULL;
+	return 0;
+}
+
+static void close_own(void *run)
+{
+	(void)run;
+}
+
+/* As a test's `on_exec` does. */
+static void lets_a_workspace_answer_itself(void **state)
+{
+	static const struct sshd_handler handler = {
+		.start = start_own,
+		.on_close = close_own,
+	};
+	const struct simulation_workspace_config config = { .name = "own",
+							    .ssh = &handler };
+	struct simulation_workspace *workspace;
+	struct client client;
+	struct world world;
+	struct exec exec;
+
+	(void)state;
+	world_init(&world, &plain);
+	assert_int_equal(simulation_add_workspace(world.sim, &config,
+						  &workspace), 0);
+	client_up(&client, &world, simulation_agent_id(workspace, 0));
+	memory_network_set_latency(world.memory, 50 * US_PER_MS);
+	run_command(&world, &client, "anything", &exec);
+	assert_string_equal(exec.reading.text, "asked for anything");
+	assert_int_equal(exec.status, 7);
+	client_close(&client);
+	world_clear(&world);
+}
+
+/* Names a session of port 2, then types. */
+static void open_terminal(struct scene *scene, struct reading *reading,
+			  const char *name, const char *keys)
+{
+	uint8_t head[2] = { (uint8_t)strlen(name), 0 };
+	struct stream *stream = client_dial(&scene->client, 2);
+
+	assert_non_null(stream);
+	assert_int_equal(stream_write(stream, head, 2), 2);
+	reading_init(reading, stream, name);
+	(void)stream_write(stream, keys, strlen(keys));
+}
+
+static void wait_for_text(struct world *world, const struct reading *reading,
+			  const char *text)
+{
+	bool never = false;
+
+	for (int i = 0; i < 2000 && !strstr(reading->text, text); i++) {
+		const struct timespec pause = { .tv_nsec = 1000000 };
+
+		world_run(world, US_PER_MS, &never);
+		nanosleep(&pause, NULL);
+	}
+	if (!strstr(reading->text, text))
+		fail_msg("no %s in: %s", text, reading->text);
+}
+
+static void keeps_a_terminal(void **state)
+{
+	static const char cat[] =
+		"{\"ID\":\"f1a5d3e0-0000-4000-8000-000000000001\","
+		"\"Height\":30,\"Width\":90,\"Command\":\"stty size; cat\"}";
+	static const char once[] = "{\"data\":\"once\\n\"}";
+	struct reading reading, again;
 	struct scene scene;
 
 	(void)state;
 	scene_init(&scene, &plain);
-	assert_int_equal(sshc_open(&scene.world.v.loop,
-				   client_dial(&scene.client, 1), NULL,
-				   &session_events, &exec, &exec.sshc), 0);
-	assert_int_equal(sshc_channel_open(exec.sshc, &request,
-					   &channel_events, &exec,
-					   &exec.channel), 0);
-	reading_init(&exec.reading, sshc_channel_stream(exec.channel), "");
-	wait_for_child(&scene.world, &exec.exited);
-	wait_for_child(&scene.world, &exec.reading.done);
-	assert_string_equal(exec.reading.text, "foo\n");
-	assert_int_equal(exec.status, 3);
-	sshc_channel_close(exec.channel);
-	sshc_close(exec.sshc);
+	open_terminal(&scene, &reading, cat, "");
+	wait_for_text(&scene.world, &reading, "30 90");
+	(void)stream_write(reading.stream, once, strlen(once));
+	wait_for_text(&scene.world, &reading, "once\r\nonce\r\n");
+	stream_close(reading.stream, false);
+	world_run(&scene.world, US_PER_S, NULL);
+	open_terminal(&scene, &again, cat,
+		      "{\"data\":\"twice\\n\"}{\"data\":\"\\u0004\"}");
+	wait_for_text(&scene.world, &again, "once\r\nonce\r\n");
+	wait_for_child(&scene.world, &again.done);
+	assert_non_null(strstr(again.text, "twice\r\ntwice\r\n"));
+	stream_close(again.stream, false);
 	scene_clear(&scene);
 }
 
@@ -414,6 +591,47 @@ static void holds_twenty_tunnels(void **state)
 	world_clear(&world);
 }
 
+/* When everything happened, and who was who. */
+struct trace {
+	struct tunnel_timeline timeline;
+	struct uuid agent;
+	struct uuid peer;
+	uint64_t done_us;
+};
+
+static void run_once(const struct world_config *config, struct trace *trace)
+{
+	struct scene scene;
+	struct transfer transfer;
+
+	scene_init(&scene, config);
+	trace->timeline = *tunnel_timeline(scene.client.tunnel);
+	trace->agent = *simulation_agent_id(scene.workspace, 0);
+	trace->peer = simulation_last_peer(scene.world.sim);
+	transfer_init(&transfer, client_dial(&scene.client, PORT),
+		      &scene.world.rng, MIB);
+	assert_true(world_run(&scene.world, 60 * US_PER_S, &transfer.done));
+	transfer_clear(&transfer);
+	trace->done_us = scene.world.v.now_us;
+	scene_clear(&scene);
+}
+
+static void is_the_same_with_the_same_seed(void **state)
+{
+	struct world_config config = { .seed = 31,
+				       .latency_us = 3 * US_PER_MS,
+				       .chunk_cap = 900 };
+	struct trace a, b, other;
+
+	(void)state;
+	run_once(&config, &a);
+	run_once(&config, &b);
+	config.seed = 32;
+	run_once(&config, &other);
+	assert_memory_equal(&a, &b, sizeof(a));
+	assert_false(uuid_equal(&a.agent, &other.agent));
+}
+
 static void goes_away_under_a_tunnel(void **state)
 {
 	struct scene scene;
@@ -439,9 +657,13 @@ int main(void)
 		cmocka_unit_test(a_closed_port_refuses),
 		cmocka_unit_test(answers_pings),
 		cmocka_unit_test(forwards_other_ports),
+		cmocka_unit_test(forwards_udp),
+		cmocka_unit_test(is_the_same_with_the_same_seed),
 		cmocka_unit_test(offers_an_http_api),
 		cmocka_unit_test(measures_its_speed),
 		cmocka_unit_test(runs_commands_by_ssh),
+		cmocka_unit_test(lets_a_workspace_answer_itself),
+		cmocka_unit_test(keeps_a_terminal),
 		cmocka_unit_test(holds_twenty_tunnels),
 		cmocka_unit_test(goes_away_under_a_tunnel),
 	};
