@@ -157,7 +157,7 @@ static void start_tunneler(struct run *run)
 		.timeout_us = (uint64_t)(options->timeout_s * 1e6),
 		.shutdown_timeout_us =
 			(uint64_t)(options->shutdown_timeout_s * 1e6),
-		.app = run->app,
+		.app = &run->tunneled.app,
 		.starter = run->starter,
 		.overrides = run->parameters,
 		.override_count = run->parameter_count,
@@ -169,6 +169,7 @@ static void start_tunneler(struct run *run)
 	};
 	struct error error;
 
+	app_script_init(&run->tunneled, run->app);
 	if (tunneler_new(&config, &run->tunneler, &error) < 0)
 		fail_error(run, "the tunnel cannot be set up", &error);
 }

@@ -7,6 +7,7 @@
 #ifndef TUNNELHOST_HOST_RUN_PRIVATE_H
 #define TUNNELHOST_HOST_RUN_PRIVATE_H
 
+#include "core/host/app.h"
 #include "core/host/console_stream.h"
 #include "core/host/login.h"
 #include "core/host/paths.h"
@@ -46,6 +47,7 @@ struct run {
 	struct rest_workspace *workspace;
 	struct run_simulation *simulation;
 	/* The run. */
+	struct app_script tunneled;
 	struct tunneler *tunneler;
 	bool alone;
 	int alone_status;

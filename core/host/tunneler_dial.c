@@ -178,15 +178,16 @@ static void on_tasks_ended(void *user, const struct script_result *result)
 /* The script's tasks end and its streams close before the tunnel does. */
 void tunneler_take_down(struct tunneler *tunneler)
 {
+	struct tunneler_app *app = tunneler->config.app;
+
 	tunneler->app_over = true;
 	tunneler->down_owed = true;
 	if (!tunneler->conn.tunnel) {
 		tunnel_close(tunneler->tunnel);
 		return;
 	}
-	script_conn_end(tunneler->config.app, &tunneler->conn.script);
-	if (script_cancel_tasks(tunneler->config.app, SCRIPT_TREE_TUNNEL,
-				on_tasks_ended, tunneler) < 0)
+	app->ops->conn_end(app, &tunneler->conn.script);
+	if (app->ops->end_tasks(app, on_tasks_ended, tunneler) < 0)
 		on_tasks_ended(tunneler, NULL);
 }
 
@@ -195,7 +196,8 @@ void tunneler_drop_tailnet(struct tunneler *tunneler)
 	rest_cancel(tunneler->connection);
 	tunneler->connection = NULL;
 	if (tunneler->conn.tunnel) {
-		script_conn_end(tunneler->config.app, &tunneler->conn.script);
+		tunneler->config.app->ops->conn_end(tunneler->config.app,
+						    &tunneler->conn.script);
 		conn_clear(&tunneler->conn);
 	}
 	tunnel_free(tunneler->tunnel);
