@@ -10,6 +10,7 @@
 #include "core/host/app.h"
 #include "core/host/console_stream.h"
 #include "core/host/login.h"
+#include "core/host/lua_host.h"
 #include "core/host/paths.h"
 #include "core/host/run.h"
 #include "core/host/tunneler.h"
@@ -43,6 +44,7 @@ struct run {
 	char *header_names[OPTIONS_LIST_CAP];
 	size_t header_count;
 	struct rest rest;
+	struct lua_host bindings;	/* what scripts open tunnels with */
 	struct rest_call *resolving;
 	struct rest_workspace *workspace;
 	struct run_simulation *simulation;

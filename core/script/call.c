@@ -36,6 +36,8 @@ static void free_call(struct script_call *call)
 	free(call->source);
 	free(call->kind);
 	free(call->message);
+	if (call->clear)
+		call->clear(call->user);
 	free(call);
 }
 

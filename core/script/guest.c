@@ -7,11 +7,15 @@
 #include "core/script/call.h"
 #include "core/script/failure.h"
 
+#define ARGS_CAP 1024
+
 struct script_guest {
 	struct script *script;
 	unsigned users;			/* its owner, and calls under way */
 	bool gone;			/* the owner has freed it */
 	char *path;			/* NULL: it came as a table */
+	char **argv;
+	int argc;
 	int table;			/* references */
 	int args;
 	enum script_tree tree;
@@ -38,12 +42,58 @@ static struct script_guest *alloc_guest(struct script *script,
 	return guest;
 }
 
-struct script_guest *script_guest_new(lua_State *L, int app)
+static void free_memory(struct script_guest *guest)
+{
+	for (int i = 0; i < guest->argc; i++)
+		free(guest->argv[i]);
+	free(guest->argv);
+	free(guest->path);
+	free(guest);
+}
+
+/* How many words there are; raises when they are none. */
+static int check_words(lua_State *L, int args)
+{
+	lua_Integer count;
+
+	if (!args)
+		return 0;
+	luaL_checktype(L, args, LUA_TTABLE);
+	count = (lua_Integer)lua_rawlen(L, args);
+	if (count > ARGS_CAP)
+		script_raise(L, ERR_LIMIT, "more than %d arguments", ARGS_CAP);
+	for (lua_Integer i = 1; i <= count; i++) {
+		if (lua_rawgeti(L, args, i) != LUA_TSTRING &&
+		    lua_type(L, -1) != LUA_TNUMBER)
+			luaL_error(L, "args[%d] must be a string, not a %s",
+				   (int)i, luaL_typename(L, -1));
+		lua_pop(L, 1);
+	}
+	return (int)count;
+}
+
+static bool copy_words(lua_State *L, struct script_guest *guest, int args,
+		       int count)
+{
+	guest->argv = calloc((size_t)count + 1, sizeof(*guest->argv));
+	for (int i = 0; guest->argv && i < count; i++) {
+		lua_rawgeti(L, args, i + 1);
+		guest->argv[i] = strdup(lua_tostring(L, -1));
+		lua_pop(L, 1);
+		if (!guest->argv[i])
+			return false;
+		guest->argc++;
+	}
+	return guest->argv != NULL;
+}
+
+struct script_guest *script_guest_new(lua_State *L, int app, int args)
 {
 	const char *path = lua_type(L, app) == LUA_TSTRING
 			   ? lua_tostring(L, app) : NULL;
 	int table = LUA_NOREF;
 	struct script_guest *guest;
+	int words = check_words(L, args);
 
 	if (!path && !lua_istable(L, app))
 		luaL_error(L, "`app` must be a table or the path of a file, "
@@ -53,9 +103,13 @@ struct script_guest *script_guest_new(lua_State *L, int app)
 		table = luaL_ref(L, LUA_REGISTRYINDEX);
 	}
 	guest = alloc_guest(script_of(L), path);
-	if (guest) {
+	if (guest && copy_words(L, guest, args, words)) {
 		guest->table = table;
 		return guest;
+	}
+	if (guest) {
+		script_tree_end(guest->script, guest->tree);
+		free_memory(guest);
 	}
 	luaL_unref(L, LUA_REGISTRYINDEX, table);
 	script_raise(L, ERR_LIMIT, "no memory for an application");
@@ -98,10 +152,8 @@ void script_guest_free(struct script_guest *guest)
 
 void script_guest_unref(struct script_guest *guest)
 {
-	if (!guest || --guest->users)
-		return;
-	free(guest->path);
-	free(guest);
+	if (guest && --guest->users == 0)
+		free_memory(guest);
 }
 
 /* Keeps the value on top, unless it comes too late. */
@@ -212,12 +264,13 @@ int script_guest_load(struct script_guest *guest, script_done *done,
 	return run(guest, call, script_body_load);
 }
 
-int script_guest_parse_args(struct script_guest *guest, int argc,
-			    char *const *argv, script_done *done, void *user)
+int script_guest_parse_args(struct script_guest *guest, script_done *done,
+			    void *user)
 {
 	return run(guest, script_call_args(guest->script,
 					   guest->path ? guest->path : "app",
-					   argc, argv, done, user),
+					   guest->argc, guest->argv, done,
+					   user),
 		   script_body_args);
 }
 

@@ -15,17 +15,18 @@ struct script_guest;
 struct script_queue;
 
 /*
- * The table or path at `app`. Raises for anything else, or without memory.
- * The caller's until script_guest_free().
+ * The table or path at `app`, with the words of the list at `args` (0: none).
+ * Raises for anything else, or without memory. The caller's until
+ * script_guest_free().
  */
-struct script_guest *script_guest_new(lua_State *L, int app);
+struct script_guest *script_guest_new(lua_State *L, int app, int args);
 /* Forgets it; its tasks are cancelled, its handles closed. May be NULL. */
 void script_guest_free(struct script_guest *guest);
 
 int script_guest_load(struct script_guest *guest, script_done *done,
 		      void *user);
-int script_guest_parse_args(struct script_guest *guest, int argc,
-			    char *const *argv, script_done *done, void *user);
+int script_guest_parse_args(struct script_guest *guest, script_done *done,
+			    void *user);
 int script_guest_init(struct script_guest *guest, script_done *done,
 		      void *user);
 bool script_guest_is_job(struct script_guest *guest);
