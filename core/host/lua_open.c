@@ -119,7 +119,7 @@ static bool same_url(const char *a, const char *b)
 	return a_len == b_len && memcmp(a, b, a_len) == 0;
 }
 
-static int use_simulation(struct opening *opening)
+static void use_simulation(struct opening *opening)
 {
 	const struct simulate_facts *facts =
 		simulate_server_facts(opening->sim->server);
@@ -128,7 +128,6 @@ static int use_simulation(struct opening *opening)
 		 facts->url);
 	snprintf(opening->login.token, sizeof(opening->login.token), "%s",
 		 facts->token);
-	return 0;
 }
 
 /*
@@ -142,12 +141,12 @@ static int sign_in(struct opening *opening, struct error *error)
 	int err = 0;
 
 	if (opening->sim)
-		return use_simulation(opening);
-	if (host->trusted && opening->url)
+		use_simulation(opening);
+	else if (host->trusted && opening->url)
 		options.url = opening->url;
-	if (host->login && host->login->url[0])
+	if (!opening->sim && host->login && host->login->url[0])
 		opening->login = *host->login;
-	else
+	else if (!opening->sim)
 		err = login_load(&options, &opening->login, error);
 	if (err == ERR_MISUSE)
 		err = error->code = ERR_DENIED;

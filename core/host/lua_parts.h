@@ -5,7 +5,8 @@
  * lua_tunnel.c		the handle that it gives
  * lua_simulate.c	tunnel.simulate and the simulation's handle
  * lua_workspace.c	a simulated workspace
- * lua_serve.c		its on_exec and ports: handlers in Lua
+ * lua_serve.c		its handlers in Lua: ports
+ * lua_exec.c		and SSH requests
  * lua_fault.c		a fault
  */
 #ifndef TUNNELHOST_HOST_LUA_PARTS_H
@@ -84,7 +85,32 @@ int lua_workspace_new(lua_State *L, struct lua_sim *sim, int index);
 void lua_workspace_detach(struct lua_workspace *self);
 
 /* lua_serve.c */
+struct lua_exec;
+struct script_call;
+
+/* A handler's call under way; freed with the call. */
+struct lua_job {
+	struct list link;		/* in workspace->jobs */
+	int function;			/* borrowed reference, or LUA_NOREF */
+	struct stream *stream;		/* of a port, until it is taken */
+	struct lua_exec *exec;		/* or NULL: a port, or it is gone */
+	struct log *log;
+};
+
+/* NULL: no memory. */
+struct lua_job *lua_job_new(struct lua_workspace *workspace, int function);
+/* Takes the job, also on failure. */
+int lua_job_run(struct lua_workspace *workspace, struct lua_job *job,
+		lua_CFunction body, script_done *done);
+/* In a body. */
+struct lua_job *lua_job_of(lua_State *L);
+void lua_job_log(const struct lua_job *job,
+		 const struct script_result *result);
+
+/* lua_exec.c */
 void lua_serve_exec(struct lua_workspace *self);
+void lua_exec_forget_job(struct lua_exec *exec);
+
 /* The functions of the table at `index`, by port; raises what is wrong. */
 void lua_serve_ports(lua_State *L, struct lua_workspace *self, int index);
 /* No handler is called any more; while the workspace is still there. */

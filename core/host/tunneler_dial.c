@@ -140,15 +140,53 @@ static void on_connection(void *user, const struct error *error,
 		dial_failed(tunneler, &failure);
 }
 
-void tunneler_dial(struct tunneler *tunneler)
+static void ask_connection(struct tunneler *tunneler)
 {
 	struct error error;
 
-	tunneler->dial_owed = true;
 	if (rest_get_connection(tunneler->config.rest,
 				&tunneler->fsm.agent_id, on_connection,
 				tunneler, &tunneler->connection, &error) < 0)
 		dial_failed(tunneler, &error);
+}
+
+static bool agent_is_known(const struct tunneler *tunneler)
+{
+	const struct rest_workspace *workspace = &tunneler->workspace;
+
+	for (size_t i = 0; i < workspace->agent_count; i++)
+		if (uuid_equal(&workspace->agents[i].id,
+			       &tunneler->fsm.agent_id))
+			return true;
+	return false;
+}
+
+/* Only for the agent's name, which the watch does not tell. */
+static void on_workspace(void *user, const struct error *error,
+			 const struct rest_workspace *workspace)
+{
+	struct tunneler *tunneler = user;
+
+	tunneler->connection = NULL;
+	if (!error)
+		tunneler->workspace = *workspace;
+	ask_connection(tunneler);
+}
+
+/* A workspace that was stopped had no agents when it was looked up. */
+void tunneler_dial(struct tunneler *tunneler)
+{
+	const struct rest_workspace_ref ref = {
+		.by_id = true,
+		.id = tunneler->workspace.id,
+	};
+	struct error error;
+
+	tunneler->dial_owed = true;
+	if (agent_is_known(tunneler) ||
+	    rest_get_workspace(tunneler->config.rest, &ref, on_workspace,
+			       tunneler, &tunneler->connection, &error) < 0)
+		ask_connection(tunneler);
 }
 
 /* Its tailnet_update is owed all the same. */
