@@ -1,6 +1,11 @@
 /* start_app and close_app: the application's hooks, and what they owe. */
 #include "core/host/tunneler_private.h"
 
+static bool is_job(const struct tunneler *tunneler)
+{
+	return tunneler->config.app->ops->is_job(tunneler->config.app);
+}
+
 static void on_closed(void *user, const struct script_result *result)
 {
 	struct tunneler *tunneler = user;
@@ -23,8 +28,8 @@ static void close_then_post(struct tunneler *tunneler)
 		return;
 	tunneler->close_called = true;
 	tunneler->close_owed = true;
-	if (script_call_close(tunneler->config.app, &reason, on_closed,
-			      tunneler) < 0) {
+	if (tunneler->config.app->ops->close(tunneler->config.app, &reason,
+					     on_closed, tunneler) < 0) {
 		tunneler->close_owed = false;
 		tunneler_post_app(tunneler, false);
 	}
@@ -40,7 +45,7 @@ static void app_failed(struct tunneler *tunneler,
 					 result->traceback);
 	tunneler_blame(tunneler, REASON_APP_FAILED, result->status,
 		       result->traceback ? "the script failed" :
-		       script_is_job(tunneler->config.app) ?
+		       is_job(tunneler) ?
 					   "the script ended with an error" :
 					   "failed to start",
 		       &error);
@@ -76,15 +81,15 @@ static void on_started(void *user, const struct script_result *result)
 
 void tunneler_start_app(struct tunneler *tunneler)
 {
-	bool job = script_is_job(tunneler->config.app);
+	bool job = is_job(tunneler);
 	int err;
 
 	tunneler->app_started = true;
 	tunneler->app_running = job;
 	tunneler->app_start_owed = !job;
-	err = script_call_start(tunneler->config.app, &tunneler->conn.script,
-				++tunneler->attempt,
-				job ? on_job_done : on_started, tunneler);
+	err = tunneler->config.app->ops->start(
+		tunneler->config.app, &tunneler->conn.script,
+		++tunneler->attempt, job ? on_job_done : on_started, tunneler);
 	if (err < 0) {
 		struct error error;
 

@@ -140,15 +140,53 @@ static void on_connection(void *user, const struct error *error,
 		dial_failed(tunneler, &failure);
 }
 
-void tunneler_dial(struct tunneler *tunneler)
+static void ask_connection(struct tunneler *tunneler)
 {
 	struct error error;
 
-	tunneler->dial_owed = true;
 	if (rest_get_connection(tunneler->config.rest,
 				&tunneler->fsm.agent_id, on_connection,
 				tunneler, &tunneler->connection, &error) < 0)
 		dial_failed(tunneler, &error);
+}
+
+static bool agent_is_known(const struct tunneler *tunneler)
+{
+	const struct rest_workspace *workspace = &tunneler->workspace;
+
+	for (size_t i = 0; i < workspace->agent_count; i++)
+		if (uuid_equal(&workspace->agents[i].id,
+			       &tunneler->fsm.agent_id))
+			return true;
+	return false;
+}
+
+/* Only for the agent's name, which the watch does not tell. */
+static void on_workspace(void *user, const struct error *error,
+			 const struct rest_workspace *workspace)
+{
+	struct tunneler *tunneler = user;
+
+	tunneler->connection = NULL;
+	if (!error)
+		tunneler->workspace = *workspace;
+	ask_connection(tunneler);
+}
+
+/* A workspace that was stopped had no agents when it was looked up. */
+void tunneler_dial(struct tunneler *tunneler)
+{
+	const struct rest_workspace_ref ref = {
+		.by_id = true,
+		.id = tunneler->workspace.id,
+	};
+	struct error error;
+
+	tunneler->dial_owed = true;
+	if (agent_is_known(tunneler) ||
+	    rest_get_workspace(tunneler->config.rest, &ref, on_workspace,
+			       tunneler, &tunneler->connection, &error) < 0)
+		ask_connection(tunneler);
 }
 
 /* Its tailnet_update is owed all the same. */
@@ -178,15 +216,16 @@ static void on_tasks_ended(void *user, const struct script_result *result)
 /* The script's tasks end and its streams close before the tunnel does. */
 void tunneler_take_down(struct tunneler *tunneler)
 {
+	struct tunneler_app *app = tunneler->config.app;
+
 	tunneler->app_over = true;
 	tunneler->down_owed = true;
 	if (!tunneler->conn.tunnel) {
 		tunnel_close(tunneler->tunnel);
 		return;
 	}
-	script_conn_end(tunneler->config.app, &tunneler->conn.script);
-	if (script_cancel_tasks(tunneler->config.app, SCRIPT_TREE_TUNNEL,
-				on_tasks_ended, tunneler) < 0)
+	app->ops->conn_end(app, &tunneler->conn.script);
+	if (app->ops->end_tasks(app, on_tasks_ended, tunneler) < 0)
 		on_tasks_ended(tunneler, NULL);
 }
 
@@ -195,7 +234,8 @@ void tunneler_drop_tailnet(struct tunneler *tunneler)
 	rest_cancel(tunneler->connection);
 	tunneler->connection = NULL;
 	if (tunneler->conn.tunnel) {
-		script_conn_end(tunneler->config.app, &tunneler->conn.script);
+		tunneler->config.app->ops->conn_end(tunneler->config.app,
+						    &tunneler->conn.script);
 		conn_clear(&tunneler->conn);
 	}
 	tunnel_free(tunneler->tunnel);

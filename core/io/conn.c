@@ -7,6 +7,7 @@
  * libwebsockets: it announces bytes, and reads them when told to.
  */
 #include "core/io/conn.h"
+#include "core/io/server.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -343,7 +344,7 @@ static int on_event(struct sock *sock, struct lws *wsi,
 }
 
 /* on_destroyed() follows for each. */
-void conn_end_all(struct io *io, struct lws_vhost *vhost)
+void conn_end_all(struct io *io, const struct io_server *server)
 {
 	list_each(at, safe, &io->objects) {
 		struct io_object *object =
@@ -351,7 +352,7 @@ void conn_end_all(struct io *io, struct lws_vhost *vhost)
 		struct conn *c = container_of(object, struct conn, object);
 
 		if (object->destroy != destroy || !c->wsi ||
-		    lws_get_vhost(c->wsi) != vhost)
+		    !server_owns(server, c->wsi))
 			continue;
 		error_set(&c->error, ERR_CLOSED, "the server was closed");
 		lws_set_timeout(c->wsi, PENDING_TIMEOUT_USER_OK,
