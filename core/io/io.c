@@ -87,6 +87,14 @@ static const lws_retry_bo_t no_validity_checks = {
 	.secs_since_valid_ping = 0,
 };
 
+/*
+ * TCP's own: the deployment pings its WebSockets every 15 s, but a client
+ * that only waits for pings never learns that the other side has vanished.
+ */
+#define KEEPALIVE_IDLE_S 30
+#define KEEPALIVE_INTERVAL_S 10
+#define KEEPALIVE_PROBES 3
+
 static int start_lws(struct io *io)
 {
 	void *loops[] = { &io->uv };
@@ -117,6 +125,10 @@ static int start_lws(struct io *io)
 		.retry_and_idle_policy = &no_validity_checks,
 		.provided_client_ssl_ctx = io->client_tls,
 		.ssl_info_event_mask = SSL_CB_HANDSHAKE_START,
+		/* A server that is gone without a word is noticed. */
+		.ka_time = KEEPALIVE_IDLE_S,
+		.ka_interval = KEEPALIVE_INTERVAL_S,
+		.ka_probes = KEEPALIVE_PROBES,
 		.user = io,
 	};
 
