@@ -73,6 +73,8 @@ static const struct option_spec specs[] = {
 	  "agents of the workspace (1)" },
 	{ "tls", 0, KIND_FLAG, AT(tls), NULL, NULL, " simulate ",
 	  "serve https with a throw-away CA" },
+	{ "websockets-only", 0, KIND_FLAG, AT(websockets_only), NULL, NULL,
+	  " simulate ", "no relay by `Upgrade: DERP` on a port of its own" },
 	{ "json", 0, KIND_FLAG, AT(json), NULL, NULL, " simulate fsm ",
 	  "for programs" },
 	{ "dot", 0, KIND_FLAG, AT(dot), NULL, NULL, " fsm ",
