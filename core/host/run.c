@@ -478,7 +478,7 @@ static void tear_down(struct run *run)
 int run_command(const struct options *options, struct console *console)
 {
 	struct run *run = calloc(1, sizeof(*run));
-	struct error error;
+	struct error error = { .code = ERR_NOMEM, .message = "out of memory" };
 	int status;
 
 	if (!run)
