@@ -2,7 +2,7 @@
 
 #include "core/base/list.h"
 
-/* --- a script of its own --------------------------------------------------- */
+/* --- a script of its own -------------------------------------------------- */
 
 static struct script *script_of_app(struct tunneler_app *app)
 {
@@ -60,7 +60,7 @@ void app_script_init(struct app_script *app, struct script *script)
 	*app = (struct app_script){ .app = { &script_ops }, .script = script };
 }
 
-/* --- a guest, or nothing ---------------------------------------------------- */
+/* --- a guest, or nothing -------------------------------------------------- */
 
 static const struct script_result fine = { .ok = true };
 

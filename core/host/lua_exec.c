@@ -27,7 +27,7 @@ struct exec_stream {
 	int which;
 };
 
-/* --- what a stream is once its channel has gone ---------------------------------- */
+/* --- what a stream is once its channel has gone --------------------------- */
 
 static ssize_t dead_peek(struct stream *stream, const uint8_t **data)
 {
@@ -89,7 +89,7 @@ static const struct stream_ops dead_ops = {
 /* All of them are this one: it has no state and calls nobody. */
 static struct stream dead = { .ops = &dead_ops };
 
-/* --- the channel's streams ----------------------------------------------------------- */
+/* --- the channel's streams ------------------------------------------------ */
 
 static struct stream *stream_of(const struct lua_exec *exec, int which)
 {
@@ -132,7 +132,7 @@ static void push_stream(lua_State *L, struct lua_exec *exec, int which)
 	script_handle_set(L, -1, self);
 }
 
-/* --- the call -------------------------------------------------------------- */
+/* --- the call ------------------------------------------------------------- */
 
 static void push_env(lua_State *L, const struct sshd_request *request)
 {
@@ -218,15 +218,17 @@ static void exec_done(void *user, const struct script_result *result)
 	sshd_channel_exit(exec->channel, result->status);
 }
 
-/* --- the SSH server ----------------------------------------------------------- */
+/* --- the SSH server ------------------------------------------------------- */
 
 static int start(void *context, struct sshd_channel *channel,
 		 const struct sshd_request *request, void **run)
 {
 	struct lua_workspace *workspace = context;
 	struct lua_exec *exec = calloc(1, sizeof(*exec));
-	struct lua_job *job = exec ? lua_job_new(workspace, workspace->on_exec) : NULL;
+	struct lua_job *job = NULL;
 
+	if (exec)
+		job = lua_job_new(workspace, workspace->on_exec);
 	if (!job) {
 		free(exec);
 		return ERR_NOMEM;

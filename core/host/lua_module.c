@@ -128,7 +128,17 @@ static int open_module(lua_State *L, struct module *module)
 	return script_open_core(L);
 }
 
+/*
+ * Once a state: busted forgets the modules of each spec file, and requires
+ * them again while handles of before are still there.
+ */
 int luaopen_tunnel_core(lua_State *L)
 {
+	struct module *module;
+
+	lua_getfield(L, LUA_REGISTRYINDEX, "tunnel.module");
+	module = lua_touserdata(L, -1);
+	if (module && module->script)
+		return script_open_core(L);
 	return open_module(L, new_module(L));
 }

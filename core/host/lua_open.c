@@ -105,7 +105,7 @@ static void read_workspace(lua_State *L, struct opening *opening)
 	set_agent(L, opening);
 }
 
-/* --- who asks ----------------------------------------------------------------- */
+/* --- who asks ------------------------------------------------------------- */
 
 static bool same_url(const char *a, const char *b)
 {
@@ -158,7 +158,7 @@ static int sign_in(struct opening *opening, struct error *error)
 			 opening->url);
 }
 
-/* --- the tunnel ------------------------------------------------------------------ */
+/* --- the tunnel ----------------------------------------------------------- */
 
 static uint64_t left(const struct lua_tunnel *self, uint64_t deadline)
 {

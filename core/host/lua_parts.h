@@ -18,7 +18,7 @@
 #include "core/script/script.h"
 #include "core/simulate/serve.h"
 
-/* --- a tunnel -------------------------------------------------------------- */
+/* --- a tunnel ------------------------------------------------------------- */
 
 struct lua_sim;
 
@@ -45,7 +45,7 @@ void lua_tunnel_changed(void *user);
 int lua_open(lua_State *L, struct lua_host *host, struct lua_sim *sim,
 	     int index);
 
-/* --- a simulation ------------------------------------------------------------ */
+/* --- a simulation --------------------------------------------------------- */
 
 struct lua_sim {
 	struct script *script;

@@ -74,7 +74,7 @@ void lua_job_log(const struct lua_job *job,
 					     result->error.message);
 }
 
-/* --- ports -------------------------------------------------------------------- */
+/* --- ports ---------------------------------------------------------------- */
 
 static int port_returned(lua_State *L, int status, lua_KContext ctx)
 {
@@ -155,7 +155,7 @@ void lua_serve_ports(lua_State *L, struct lua_workspace *workspace, int index)
 	}
 }
 
-/* --- the end -------------------------------------------------------------------------------- */
+/* --- the end -------------------------------------------------------------- */
 
 static int unref(lua_State *L)
 {

@@ -184,7 +184,7 @@ const struct script_handle_type lua_sim_type = {
 	.close_method = sim_close,
 };
 
-/* --- tunnel.simulate(options) --------------------------------------------------- */
+/* --- tunnel.simulate(options) --------------------------------------------- */
 
 static struct lua_sim *push(lua_State *L, struct lua_host *host)
 {

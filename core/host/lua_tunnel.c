@@ -132,7 +132,7 @@ static int push_exit(lua_State *L, const struct reason *reason)
 	return 1;
 }
 
-/* --- wait{state=, timeout=} --------------------------------------------------- */
+/* --- wait{state=, timeout=} ----------------------------------------------- */
 
 static int wait_k(lua_State *L, int status, lua_KContext ctx);
 
@@ -187,7 +187,7 @@ static int tunnel_wait(lua_State *L)
 	return wait_again(L, 0, deadline);
 }
 
-/* --- conn{timeout=}: once the agent answers -------------------------------------- */
+/* --- conn{timeout=}: once the agent answers ------------------------------- */
 
 static int conn_k(lua_State *L, int status, lua_KContext ctx);
 
@@ -232,7 +232,7 @@ static int tunnel_conn(lua_State *L)
 	return conn_again(L, 0, deadline);
 }
 
-/* --- shutdown{timeout=, status=} and close() --------------------------------------- */
+/* --- shutdown{timeout=, status=} and close() ------------------------------ */
 
 static int shutdown_k(lua_State *L, int status, lua_KContext ctx);
 
@@ -309,7 +309,7 @@ static int tunnel_close_method(lua_State *L)
 	return close_again(L);
 }
 
-/* --- what there is to see -------------------------------------------------------------- */
+/* --- what there is to see ------------------------------------------------- */
 
 static int tunnel_state(lua_State *L)
 {

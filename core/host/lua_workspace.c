@@ -151,7 +151,7 @@ const struct script_handle_type lua_workspace_type = {
 	.lasting = true,
 };
 
-/* --- sim:workspace{} --------------------------------------------------------------- */
+/* --- sim:workspace{} ------------------------------------------------------ */
 
 struct making {
 	const char *state;

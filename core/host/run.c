@@ -68,7 +68,7 @@ static void on_exit_tunnel(void *user, const struct reason *reason)
 	finish(run, reason->status);
 }
 
-/* --- the application without a tunnel --------------------------------------- */
+/* --- the application without a tunnel ------------------------------------- */
 
 static void report_script(struct run *run, const char *what,
 			  const struct script_result *result)
@@ -118,7 +118,7 @@ static void start_alone(struct run *run)
 		fail(run, 70, "failed to start", "no memory", NULL);
 }
 
-/* --- the tunnel ----------------------------------------------------------------- */
+/* --- the tunnel ----------------------------------------------------------- */
 
 static void on_progress(void *user, const char *line)
 {
@@ -207,7 +207,7 @@ static void resolve(struct run *run)
 		fail_error(run, "the deployment cannot be asked", &error);
 }
 
-/* --- loading ------------------------------------------------------------------------ */
+/* --- loading -------------------------------------------------------------- */
 
 static void on_starter_loaded(void *user, const struct script_result *result)
 {
@@ -314,7 +314,7 @@ static void load_app(struct run *run)
 		     NULL);
 }
 
-/* --- signals -------------------------------------------------------------------------- */
+/* --- signals -------------------------------------------------------------- */
 
 static void on_signal(void *user, int signo)
 {
@@ -336,7 +336,7 @@ static void on_signal(void *user, int signo)
 		finish(run, status);
 }
 
-/* --- life ------------------------------------------------------------------------------- */
+/* --- life ----------------------------------------------------------------- */
 
 static int make_script(struct run *run, struct script **out,
 		       struct error *error)

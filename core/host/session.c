@@ -106,7 +106,7 @@ static void fail_nomem(struct session *session)
 	fail(session, REASON_APP_FAILED, 70, &error);
 }
 
-/* --- the tunnel ------------------------------------------------------------- */
+/* --- the tunnel ----------------------------------------------------------- */
 
 static void on_progress(void *user, const char *line)
 {
@@ -216,7 +216,7 @@ static void resolve(struct session *session)
 		fail_resolving(session, &error);
 }
 
-/* --- the application ---------------------------------------------------------- */
+/* --- the application ------------------------------------------------------ */
 
 /* Whether to go on with what comes after a call of the application. */
 static bool went_well(struct session *session,
@@ -273,7 +273,7 @@ static void begin(struct task *task)
 		fail_nomem(session);
 }
 
-/* --- life ------------------------------------------------------------------------ */
+/* --- life ----------------------------------------------------------------- */
 
 static void set_rest(struct session *session)
 {

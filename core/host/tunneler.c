@@ -154,7 +154,7 @@ static void blame_step(struct tunneler *tunneler,
 	}
 }
 
-/* --- deadlines ------------------------------------------------------------- */
+/* --- deadlines ------------------------------------------------------------ */
 
 static const char *const state_says[FSM_STATE_COUNT] = {
 	[FSM_INIT] = "asking for the workspace's state",
@@ -250,7 +250,7 @@ static void enter_state(struct tunneler *tunneler, enum fsm_state from)
 					      fsm_state_name(to));
 }
 
-/* --- steps ------------------------------------------------------------------ */
+/* --- steps ---------------------------------------------------------------- */
 
 static void cancel_everything(struct tunneler *tunneler)
 {
@@ -340,7 +340,7 @@ static void run_finish(struct task *task)
 	tunneler->config.on_exit(tunneler->config.user, &tunneler->reason);
 }
 
-/* --- the watch ---------------------------------------------------------------- */
+/* --- the watch ------------------------------------------------------------ */
 
 static void on_watch_event(void *user, const struct fsm_event *event)
 {
@@ -384,7 +384,7 @@ static int start_watch(struct tunneler *tunneler, struct error *error)
 	return watch_new(&config, &tunneler->watch, error);
 }
 
-/* --- life ------------------------------------------------------------------------ */
+/* --- life ----------------------------------------------------------------- */
 
 int tunneler_new(const struct tunneler_config *config, struct tunneler **out,
 		 struct error *error)

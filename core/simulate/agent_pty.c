@@ -63,7 +63,7 @@ static void client_close(struct flow *flow)
 	client_free(container_of(flow, struct pty_client, flow), true);
 }
 
-/* --- the terminal ------------------------------------------------------------- */
+/* --- the terminal --------------------------------------------------------- */
 
 static bool someone_is_slow(const struct pty_session *session)
 {
@@ -242,7 +242,7 @@ void agent_ptys_close(struct agent *agent)
 					  struct pty_session, link));
 }
 
-/* --- a connection --------------------------------------------------------------- */
+/* --- a connection --------------------------------------------------------- */
 
 /* Frees nothing: also called while the session walks its clients. */
 static void client_flush(struct pty_client *client)

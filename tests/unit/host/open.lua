@@ -74,6 +74,20 @@ function t.a_handler_cannot_close_its_simulation()
   check.equal(true, result.stderr:find("cannot close it", 1, true) ~= nil)
 end
 
+function t.an_app_may_close_its_simulation()
+  local sim = assert(tunnel.simulate{})
+  local message, after
+  local app = { run = function(conn)
+    message = select(2, pcall(sim.close, sim))
+    after = { conn:dial("tcp", 80) }
+  end }
+  local opened <close> = assert(sim:open{ workspace = sim:workspace{}, app = app })
+  check.equal(69, opened:wait{ state = "exit" }.status)
+  tunnel.sleep(0.01)
+  check.equal(true, tostring(message):find("still open", 1, true) ~= nil)
+  check.equal(nil, after)
+end
+
 function t.apps_in_our_own_state()
   local sim <close> = assert(tunnel.simulate{})
   local ws = sim:workspace{}
