@@ -10,6 +10,7 @@
 #include "core/host/tunneler_private.h"
 
 #define BUILDS_LIMIT 20
+#define ROOM "starter"
 
 struct starter {
 	struct script_workspace script;
@@ -275,6 +276,21 @@ static void free_starter(struct tunneler *tunneler)
 
 static void run_starter(struct tunneler *tunneler);
 
+static void starter_failed(struct tunneler *tunneler,
+			   const struct script_result *result)
+{
+	if (result->traceback)
+		tunneler->config.on_note(tunneler->config.user, NULL,
+					 result->traceback);
+	log_at(tunneler->config.log,
+	       tunneler->starter_again ? LOG_ERROR : LOG_INFO, ROOM,
+	       "failed to start workspace: %s", result->error.message);
+	if (!tunneler->starter_again)
+		tunneler_blame(tunneler, REASON_BUILD_FAILED,
+			       result->status == 1 ? 69 : result->status,
+			       "failed to start workspace", &result->error);
+}
+
 /*
  * With another start asked for meanwhile, this one's outcome is only logged:
  * the event that it owes comes without an error.
@@ -285,21 +301,13 @@ static void on_started(void *user, const struct script_result *result)
 	bool again = tunneler->starter_again;
 
 	free_starter(tunneler);
-	if (!result->ok) {
-		log_error(tunneler->config.log, "starter",
-			  "failed to start workspace: %s",
-			  result->error.message);
-		if (result->traceback)
-			tunneler->config.on_note(tunneler->config.user,
-						 "starter",
-						 result->traceback);
-		if (!again)
-			tunneler_blame(tunneler, REASON_BUILD_FAILED,
-				       result->status == 1 ? 69 :
-							     result->status,
-				       "failed to start workspace",
-				       &result->error);
+	if (tunneler->exited) {
+		log_info(tunneler->config.log, ROOM, "context expired before "
+			 "sending signal after failed workspace start");
+		return;
 	}
+	if (!result->ok)
+		starter_failed(tunneler, result);
 	tunneler->starter_again = false;
 	post_starter(tunneler, !result->ok && !again);
 	if (again)
@@ -310,6 +318,7 @@ static void on_started(void *user, const struct script_result *result)
 
 static void run_starter(struct tunneler *tunneler)
 {
+	log_info(tunneler->config.log, ROOM, "starting workspace");
 	tunneler->starter = new_starter(tunneler);
 	if (tunneler->starter &&
 	    script_start_workspace(tunneler->config.starter,
