@@ -17,7 +17,10 @@
 
 #define STATUS_UNREACHABLE 69
 #define STATUS_CONFIG 78
+#define STATUS_DEADLINE 124
+#define START_APP_S 60
 #define FLUSH_US (2 * US_PER_S)
+#define FLUSH_STDERR_MS 1000
 
 /* --- the end -------------------------------------------------------------- */
 
@@ -45,6 +48,17 @@ static const char *hint_for(int code)
 	return NULL;
 }
 
+static const char *hint_for_reason(const struct run *run,
+				   const struct reason *reason)
+{
+	if (reason->kind == REASON_STOPPED && run->options->no_autostart)
+		return "  start it, or leave out --disable-autostart";
+	if (reason->kind == REASON_DEADLINE &&
+	    !tunneler_fsm(run->tunneler)->has_agent)
+		return "  --timeout SECONDS waits longer";
+	return hint_for(reason->error.code);
+}
+
 /* A failure before there is a tunnel. */
 static void fail_error(struct run *run, const char *what,
 		       const struct error *error)
@@ -63,21 +77,46 @@ static void on_exit_tunnel(void *user, const struct reason *reason)
 	if (reason->what)
 		console_error(run->console, reason->what,
 			      reason->error.message,
-			      hint_for(reason->error.code));
+			      hint_for_reason(run, reason));
 	finish(run, reason->status);
 }
 
 /* --- the application without a tunnel --------------------------------------- */
 
+static void note(struct run *run, const char *source, const char *line)
+{
+	char text[4096];
+	int len = snprintf(text, sizeof(text) - 1, "%s%s%s",
+			   source ? source : "", source ? ": " : "", line);
+
+	if (len >= (int)sizeof(text) - 1)
+		len = (int)sizeof(text) - 2;
+	text[len++] = '\n';
+	console_write(run->console, text, (size_t)len);
+}
+
 static void report_script(struct run *run, const char *what,
 			  const struct script_result *result)
 {
-	if (result->traceback) {
-		console_write(run->console, result->traceback,
-			      strlen(result->traceback));
-		console_write(run->console, "\n", 1);
-	}
+	if (result->traceback)
+		note(run, NULL, result->traceback);
 	console_error(run->console, what, result->error.message, NULL);
+}
+
+static void on_alone_ended(void *user, const struct script_result *result)
+{
+	struct run *run = user;
+
+	(void)result;
+	finish(run, run->alone_status);
+}
+
+/* As with a tunnel: close, then the tasks, then whatever is left. */
+static void end_alone(struct run *run)
+{
+	if (script_cancel_tasks(run->app, SCRIPT_TREE_TUNNEL, on_alone_ended,
+				run) < 0)
+		finish(run, run->alone_status);
 }
 
 static void on_alone_closed(void *user, const struct script_result *result)
@@ -86,55 +125,116 @@ static void on_alone_closed(void *user, const struct script_result *result)
 
 	if (!result->ok)
 		report_script(run, "failed to close", result);
-	finish(run, run->alone_status);
+	end_alone(run);
 }
 
-static void close_alone(struct run *run, const char *kind, int status)
+static void alone_deadline_fired(struct timer *timer)
 {
-	const struct script_reason reason = { .kind = kind, .message = "" };
+	struct run *run = timer->user;
 
+	console_error(run->console, "a deadline ran out",
+		      run->alone_closing ?
+			      "the shutdown budget was spent while closing the "
+			      "application" :
+			      "gave up while starting the application", NULL);
+	finish(run, STATUS_DEADLINE);
+}
+
+static void set_alone_deadline(struct run *run, double seconds)
+{
+	struct loop *loop = io_loop(run->io);
+
+	run->alone_deadline = (struct timer){ .fire = alone_deadline_fired,
+					      .user = run };
+	timer_set(loop, &run->alone_deadline,
+		  loop_now_us(loop) + (uint64_t)(seconds * 1e6));
+}
+
+static void close_alone(struct run *run, const char *kind,
+			const struct error *error, int status)
+{
+	const struct script_reason reason = {
+		.kind = kind,
+		.message = error ? error->message : "",
+		.code = error ? error->code : 0,
+	};
+
+	if (run->alone_closing)
+		return;
+	timer_stop(io_loop(run->io), &run->alone_deadline);
+	run->alone_closing = true;
 	run->alone_status = status;
+	set_alone_deadline(run, run->options->shutdown_timeout_s);
 	if (script_call_close(run->app, &reason, on_alone_closed, run) < 0)
-		finish(run, status);
+		end_alone(run);
+}
+
+static void alone_failed(struct run *run, const struct script_result *result)
+{
+	bool job = script_is_job(run->app);
+
+	report_script(run, !job ? "failed to start" :
+			   result->traceback ?
+				  "the script failed" :
+				  "the script ended with an error", result);
+	close_alone(run, "app_failed", &result->error, result->status);
 }
 
 static void on_alone_started(void *user, const struct script_result *result)
 {
 	struct run *run = user;
 
-	if (!result->ok) {
-		report_script(run, "the script failed", result);
-		close_alone(run, "app_failed", result->status);
-	} else if (script_is_job(run->app)) {
-		close_alone(run, "app_done", result->status);
-	}
+	if (run->alone_closing)
+		return;
+	timer_stop(io_loop(run->io), &run->alone_deadline);
+	if (!result->ok)
+		alone_failed(run, result);
+	else if (script_is_job(run->app))
+		close_alone(run, "app_done", NULL, result->status);
 }
 
 static void start_alone(struct run *run)
 {
 	run->alone = true;
+	if (!script_is_job(run->app))
+		set_alone_deadline(run, START_APP_S);
 	if (script_call_start(run->app, NULL, 1, on_alone_started, run) < 0)
 		fail(run, 70, "failed to start", "no memory", NULL);
 }
 
 /* --- the tunnel ----------------------------------------------------------------- */
 
+static bool winding_down(const struct run *run)
+{
+	const struct fsm *fsm =
+		run->tunneler ? tunneler_fsm(run->tunneler) : NULL;
+
+	return fsm && (fsm->state == FSM_SHUTDOWN_APPLICATION ||
+		       fsm->state == FSM_SHUTDOWN_TAILNET);
+}
+
+/* The screen is the application's until winding down takes long. */
 static void on_progress(void *user, const char *line)
 {
 	struct run *run = user;
 
-	console_progress(run->console, "%s: %s", run->workspace->name, line);
+	if (!line)
+		console_progress(run->console, NULL);
+	else if (winding_down(run))
+		console_progress_later(run->console, "%s: %s",
+				       run->workspace->name, line);
+	else
+		console_progress(run->console, "%s: %s", run->workspace->name,
+				 line);
 }
 
+/* A starter's lines are progress too. */
 static void on_note(void *user, const char *source, const char *line)
 {
 	struct run *run = user;
-	char text[4096];
-	int len = snprintf(text, sizeof(text), "%s: %s\n", source, line);
 
-	console_write(run->console, text,
-		      len < (int)sizeof(text) ? (size_t)len :
-						sizeof(text) - 1);
+	if (!source || !run->options->quiet)
+		note(run, source, line);
 }
 
 static void start_tunneler(struct run *run)
@@ -345,6 +445,15 @@ static void load_app(struct run *run)
 
 /* --- signals -------------------------------------------------------------------------- */
 
+/* The second one, and any once all is done but the last output: at once. */
+static void leave_at_once(struct run *run, int status)
+{
+	run->at_once = true;
+	run->status = status;
+	run->done = run->flushed = true;
+	io_stop(run->io);
+}
+
 static void on_signal(void *user, int signo)
 {
 	struct run *run = user;
@@ -352,15 +461,15 @@ static void on_signal(void *user, int signo)
 
 	if (signo == SIGUSR2)
 		return;
-	if (run->signalled) {
-		finish(run, status);
+	if (run->signalled || run->done) {
+		leave_at_once(run, status);
 		return;
 	}
 	run->signalled = true;
 	if (run->tunneler)
 		tunneler_shutdown(run->tunneler, REASON_SIGNAL, status);
 	else if (run->alone)
-		close_alone(run, "signal", status);
+		close_alone(run, "signal", NULL, status);
 	else
 		finish(run, status);
 }
@@ -451,7 +560,7 @@ static void flush_stdout(struct run *run)
 	struct timer timer = { .fire = flush_fired, .user = run };
 	struct loop *loop = io_loop(run->io);
 
-	if (stream_unsent(run->stdio) == 0)
+	if (run->at_once || stream_unsent(run->stdio) == 0)
 		return;
 	run->stdio->on_change = stdout_changed;
 	run->stdio->user = run;
@@ -460,34 +569,46 @@ static void flush_stdout(struct run *run)
 	timer_stop(loop, &timer);
 }
 
-static void tear_down(struct run *run)
+static void end_scripts(struct run *run)
 {
 	rest_cancel(run->resolving);
 	tunneler_stop(run->tunneler);
-	script_free(run->app);
-	script_free(run->starter);
+	if (run->app)
+		script_free(run->app);
+	if (run->starter)
+		script_free(run->starter);
 	tunneler_free(run->tunneler);
+}
+
+static int tear_down(struct run *run)
+{
+	int status;
+
+	end_scripts(run);
 	if (run->stdio) {
+		timer_stop(io_loop(run->io), &run->alone_deadline);
 		flush_stdout(run);
 		stream_close(run->stdio, false);
 	}
 	run_forget_simulation(run);
 	console_progress(run->console, NULL);
 	if (run->io)
-		io_writer_flush(io_stderr(run->io), 1000);
+		io_writer_flush(io_stderr(run->io),
+				run->at_once ? 0 : FLUSH_STDERR_MS);
 	console_attach(run->console, NULL);
 	script_local_io_free(run->local);
 	io_free(run->io);
 	login_clear(&run->login);
+	status = run->status;
 	free(run->workspace);
 	free(run);
+	return status;
 }
 
 int run_command(const struct options *options, struct console *console)
 {
 	struct run *run = calloc(1, sizeof(*run));
-	struct error error;
-	int status;
+	struct error error = { .code = ERR_NOMEM, .message = "no memory" };
 
 	if (!run)
 		return 70;
@@ -496,14 +617,12 @@ int run_command(const struct options *options, struct console *console)
 	run->workspace_text = options->workspace;
 	run->workspace = calloc(1, sizeof(*run->workspace));
 	if (!run->workspace || set_up(run, &error) < 0) {
-		console_attach(console, NULL);
 		console_error(console, "cannot start", error.message, NULL);
-		status = error.code == ERR_MISUSE ? 64 : STATUS_CONFIG;
+		run->status = error.code == ERR_MISUSE ? 64 : STATUS_CONFIG;
 	} else {
 		load_app(run);
 		io_run(run->io, &run->done);
-		status = run->status;
 	}
-	tear_down(run);
-	return status;
+	/* A signal may still change it. */
+	return tear_down(run);
 }

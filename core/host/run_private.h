@@ -38,6 +38,8 @@ struct run {
 	const char *workspace_text;	/* NULL: no tunnel */
 	struct rest_workspace_ref ref;
 	struct login login;
+	int login_err;			/* why there is none */
+	struct error login_error;
 	struct http_header headers[OPTIONS_LIST_CAP + 1];
 	char *header_names[OPTIONS_LIST_CAP];
 	size_t header_count;
@@ -48,8 +50,11 @@ struct run {
 	/* The run. */
 	struct tunneler *tunneler;
 	bool alone;
+	bool alone_closing;
 	int alone_status;
+	struct timer alone_deadline;
 	bool signalled;
+	bool at_once;		/* by the second signal */
 	bool done;
 	bool flushed;
 	int status;
@@ -57,9 +62,12 @@ struct run {
 
 /* `run APP.lua`, or the shipped application of a command. */
 int run_find_script(struct run *run, struct error *error);
-/* Reads W, --header and --parameter; starts --simulate's deployment. */
+/*
+ * Reads W, --header and --parameter; starts --simulate's deployment; takes
+ * URL and token, which then leave the environment.
+ */
 int run_find_workspace(struct run *run, struct error *error);
-/* URL and token. 0, or negative with run->status set and all said. */
+/* 0, or negative with run->status set and all said: there is no token. */
 int run_sign_in(struct run *run);
 /* Ends --simulate's deployment and frees what the above have made. */
 void run_forget_simulation(struct run *run);
