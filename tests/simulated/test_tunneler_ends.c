@@ -310,6 +310,27 @@ static void returns_when_it_is_closed(void **state)
 	stage_clear(&stage);
 }
 
+static void signal_while_a_job_closes(void **state)
+{
+	const struct stage_config config = {
+		.app = TUNNEL "return { run = function() tunnel.sleep(2) "
+			      "return 9 end, close = function(r) io.write("
+			      "'close ', r.kind, '\\n') tunnel.sleep(1) end }",
+	};
+
+	(void)state;
+	up(&config);
+	stage_for(&stage, 1500 * US_PER_MS);
+	tunneler_shutdown(stage.tunneler, REASON_SIGNAL, 130);
+	stage_until(&stage, FSM_SHUTDOWN_APPLICATION);
+	stage_end(&stage, 3 * US_PER_S);
+	check_end(REASON_APP_DONE, 9);
+	assert_int_equal(stage_said(&stage, "close "), 1);
+	assert_int_equal(stage_said(&stage, "handled event app_update"), 2);
+	assert_int_equal(stage_said(&stage, "unexpected"), 0);
+	stage_clear(&stage);
+}
+
 /* --- from each state -------------------------------------------------- */
 
 #define HOUR_US (3600 * US_PER_S)
@@ -443,6 +464,7 @@ int main(void)
 		cmocka_unit_test(close_fails),
 		cmocka_unit_test(task_never_ends),
 		cmocka_unit_test(returns_when_it_is_closed),
+		cmocka_unit_test(signal_while_a_job_closes),
 		cmocka_unit_test(signal_in_each_state),
 		cmocka_unit_test(abort_in_each_state),
 		cmocka_unit_test(owner_gives_up_in_each_state),
