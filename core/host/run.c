@@ -476,15 +476,16 @@ static void on_signal(void *user, int signo)
 
 /* --- life ------------------------------------------------------------------------------- */
 
-static int make_script(struct run *run, struct script **out,
-		       struct error *error)
+/* A stream wakes one script: standard input and output are the app's. */
+static int make_script(struct run *run, struct stream *stdio,
+		       struct script **out, struct error *error)
 {
 	const struct script_config config = {
 		.loop = io_loop(run->io),
 		.rng = &run->rng,
 		.log = &run->console->log,
 		.local = run->local,
-		.stdio = run->stdio,
+		.stdio = stdio,
 		.diagnostics = &run->diagnostics.stream,
 		.lua_path = run->lua_path,
 		.memory_cap = (size_t)(run->options->script_memory_mib *
@@ -530,9 +531,10 @@ static int set_up(struct run *run, struct error *error)
 	if (err == 0)
 		err = run_find_workspace(run, error);
 	if (err == 0)
-		err = make_script(run, &run->app, error);
+		err = make_script(run, run->stdio, &run->app, error);
 	if (err == 0)
-		err = make_script(run, &run->starter, error);
+		err = make_script(run, &run->diagnostics.stream, &run->starter,
+				  error);
 	return err;
 }
 
