@@ -98,7 +98,7 @@ static void note(struct run *run, const char *source, const char *line)
 static void report_script(struct run *run, const char *what,
 			  const struct script_result *result)
 {
-	if (result->traceback)
+	if (result->traceback && result->status != STATUS_CONFIG)
 		note(run, NULL, result->traceback);
 	console_error(run->console, what, result->error.message, NULL);
 }
