@@ -355,7 +355,7 @@ static enum row choose_row(const struct fsm *fsm,
 	case FSM_EVENT_COUNT:
 		break;
 	}
-	assert(!"an event of no kind");
+	assert(false && "an event of no kind");
 	return ROW_NOTHING;
 }
 

@@ -73,6 +73,8 @@ static const struct option_spec specs[] = {
 	  "agents of the workspace (1)" },
 	{ "tls", 0, KIND_FLAG, AT(tls), NULL, NULL, " simulate ",
 	  "serve https with a throw-away CA" },
+	{ "websockets-only", 0, KIND_FLAG, AT(websockets_only), NULL, NULL,
+	  " simulate ", "no relay by `Upgrade: DERP` on a port of its own" },
 	{ "json", 0, KIND_FLAG, AT(json), NULL, NULL,
 	  " simulate fsm version ",
 	  "for programs" },
@@ -375,15 +377,18 @@ static int check_applies(const struct options *options, int argc, char **argv,
 static int check_choice(const char *name, const char *value,
 			const char *choices, struct error *error)
 {
-	const char *found = value && *value ? strstr(choices, value) : NULL;
+	size_t len = value ? strlen(value) : 0;
+	size_t choice;
 
 	if (!value)
 		return 0;
-	if (!found || (found != choices && found[-1] != '|') ||
-	    (found[strlen(value)] != '\0' && found[strlen(value)] != '|'))
-		return error_set(error, ERR_MISUSE, "--%s: '%s' is not %s",
-				 name, value, choices);
-	return 0;
+	for (const char *at = choices; *at; at += choice + (at[choice] == '|')) {
+		choice = strcspn(at, "|");
+		if (choice == len && strncmp(at, value, len) == 0)
+			return 0;
+	}
+	return error_set(error, ERR_MISUSE, "--%s: '%s' is not %s", name,
+			 value, choices);
 }
 
 static int check_choices(const struct options *options, struct error *error)

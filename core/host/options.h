@@ -57,6 +57,7 @@ struct options {
 	const char *workspace_state;
 	double agents;
 	bool tls;
+	bool websockets_only;
 	/* What belongs to the application, or to the command's own hands. */
 	struct option_list arguments;
 };

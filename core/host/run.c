@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "core/host/check_agent.h"
 #include "core/host/console_stream.h"
 #include "core/host/login.h"
 #include "core/host/paths.h"
@@ -257,7 +258,7 @@ static void start_tunneler(struct run *run)
 		.timeout_us = (uint64_t)(options->timeout_s * 1e6),
 		.shutdown_timeout_us =
 			(uint64_t)(options->shutdown_timeout_s * 1e6),
-		.app = run->app,
+		.app = &run->tunneled.app,
 		.starter = run->starter,
 		.overrides = run->parameters,
 		.override_count = run->parameter_count,
@@ -269,48 +270,16 @@ static void start_tunneler(struct run *run)
 	};
 	struct error error;
 
+	app_script_init(&run->tunneled, run->app);
 	if (tunneler_new(&config, &run->tunneler, &error) < 0)
 		fail_error(run, "the tunnel cannot be set up", &error);
-}
-
-/* The watch would say so too, but without the names to choose from. */
-static bool agent_is_clear(struct run *run)
-{
-	const struct rest_workspace *workspace = run->workspace;
-	char names[512] = "";
-	struct error error;
-
-	if (workspace->agent_count == 0 ||
-	    strcmp(workspace->latest_build.transition, "start") != 0 ||
-	    strcmp(workspace->latest_build.job_status, "succeeded") != 0)
-		return true;
-	for (size_t i = 0; i < workspace->agent_count; i++) {
-		size_t used = strlen(names);
-
-		if (strcmp(workspace->agents[i].name, run->ref.agent) == 0)
-			return true;
-		snprintf(names + used, sizeof(names) - used, "%s%s",
-			 i ? ", " : "", workspace->agents[i].name);
-	}
-	if (run->ref.agent[0])
-		error_set(&error, ERR_NOT_FOUND,
-			  "workspace %s has no agent '%s'; it has %s",
-			  workspace->name, run->ref.agent, names);
-	else if (workspace->agent_count > 1)
-		error_set(&error, ERR_NOT_FOUND,
-			  "workspace %s has more than one agent: name one as "
-			  "%s.AGENT, of %s", workspace->name, workspace->name,
-			  names);
-	else
-		return true;
-	fail_error(run, "which agent", &error);
-	return false;
 }
 
 static void on_workspace(void *user, const struct error *error,
 			 const struct rest_workspace *workspace)
 {
 	struct run *run = user;
+	struct error failure;
 	char what[160];
 
 	run->resolving = NULL;
@@ -321,7 +290,9 @@ static void on_workspace(void *user, const struct error *error,
 		return;
 	}
 	*run->workspace = *workspace;
-	if (agent_is_clear(run))
+	if (check_agent(workspace, run->ref.agent, &failure) < 0)
+		fail_error(run, "which agent", &failure);
+	else
 		start_tunneler(run);
 }
 
@@ -496,6 +467,25 @@ static int make_script(struct run *run, struct stream *stdio,
 	return script_new(&config, out, error);
 }
 
+/* What the application opens by itself. */
+static int register_bindings(struct run *run, struct error *error)
+{
+	run->bindings = (struct lua_host){
+		.io = run->io,
+		.rng = &run->rng,
+		.log = &run->console->log,
+		.lua_path = run->lua_path,
+		.login = &run->login,
+		.login_options = { .url = run->options->url,
+				   .config_dir = run->options->config_dir },
+		.headers = run->headers + 1,
+		.header_count = run->header_count - 1,
+	};
+	if (lua_host_register(run->app, &run->bindings) < 0)
+		return error_set(error, ERR_NOMEM, "no memory for a script");
+	return 0;
+}
+
 static int make_io(struct run *run, struct error *error)
 {
 	const struct io_config config = {
@@ -532,6 +522,8 @@ static int set_up(struct run *run, struct error *error)
 		err = run_find_workspace(run, error);
 	if (err == 0)
 		err = make_script(run, run->stdio, &run->app, error);
+	if (err == 0)
+		err = register_bindings(run, error);
 	if (err == 0)
 		err = make_script(run, &run->diagnostics.stream, &run->starter,
 				  error);

@@ -7,8 +7,10 @@
 #ifndef TUNNELHOST_HOST_RUN_PRIVATE_H
 #define TUNNELHOST_HOST_RUN_PRIVATE_H
 
+#include "core/host/app.h"
 #include "core/host/console_stream.h"
 #include "core/host/login.h"
+#include "core/host/lua_host.h"
 #include "core/host/paths.h"
 #include "core/host/run.h"
 #include "core/host/tunneler.h"
@@ -44,10 +46,12 @@ struct run {
 	char *header_names[OPTIONS_LIST_CAP];
 	size_t header_count;
 	struct rest rest;
+	struct lua_host bindings;	/* what scripts open tunnels with */
 	struct rest_call *resolving;
 	struct rest_workspace *workspace;
 	struct run_simulation *simulation;
 	/* The run. */
+	struct app_script tunneled;
 	struct tunneler *tunneler;
 	bool alone;
 	bool alone_closing;

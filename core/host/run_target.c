@@ -127,10 +127,14 @@ int run_find_workspace(struct run *run, struct error *error)
 		err = read_parameters(run, error);
 	if (err == 0 && run->options->simulate)
 		err = start_simulation(run, error);
-	/* Whether it is needed shows later; no script ever sees it. */
+	/*
+	 * Whether it is needed shows later. Without a URL, tunnel.open() may
+	 * bring one and look for the token again.
+	 */
 	if (err == 0)
 		run->login_err = load_login(run, &run->login_error);
-	login_forget_environment();
+	if (err == 0 && run->login_err == 0)
+		login_forget_environment();
 	if (err == 0 && run->workspace_text)
 		err = rest_parse_workspace(run->workspace_text, &run->ref,
 					   error);

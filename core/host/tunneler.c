@@ -275,8 +275,9 @@ static void enter_state(struct tunneler *tunneler, enum fsm_state from)
 	if (to == FSM_SHUTDOWN_APPLICATION || to == FSM_SHUTDOWN_TAILNET)
 		start_budget(tunneler);
 	tunneler->config.on_progress(tunneler->config.user, state_says[to]);
-	script_post_state(tunneler->config.app, fsm_state_name(from),
-			  fsm_state_name(to));
+	tunneler->config.app->ops->post_state(tunneler->config.app,
+					      fsm_state_name(from),
+					      fsm_state_name(to));
 }
 
 /* --- steps ------------------------------------------------------------------ */
@@ -500,6 +501,19 @@ void tunneler_abort(struct tunneler *tunneler)
 	tunneler->abort_asked = true;
 	tunneler_blame(tunneler, REASON_SIGNAL, 130, NULL, NULL);
 	post_kind(tunneler, FSM_ABORT);
+}
+
+struct script_conn *tunneler_conn(struct tunneler *tunneler)
+{
+	bool up = tunneler->conn.tunnel && !tunneler->app_over &&
+		  !tunneler->exited;
+
+	return up ? &tunneler->conn.script : NULL;
+}
+
+struct tunnel *tunneler_tunnel(struct tunneler *tunneler)
+{
+	return tunneler->tunnel;
 }
 
 const struct fsm *tunneler_fsm(const struct tunneler *tunneler)

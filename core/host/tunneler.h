@@ -23,6 +23,28 @@
 #include "core/script/script.h"
 
 struct tunneler;
+struct tunneler_app;
+
+/* The application, as its tunnel sees it (app.h); `done` as in script.h. */
+struct tunneler_app_ops {
+	/* It has run(), and is down when that returns; else start(). */
+	bool (*is_job)(struct tunneler_app *app);
+	int (*start)(struct tunneler_app *app, struct script_conn *conn,
+		     unsigned attempt, script_done *done, void *user);
+	int (*close)(struct tunneler_app *app,
+		     const struct script_reason *reason, script_done *done,
+		     void *user);
+	void (*post_state)(struct tunneler_app *app, const char *from,
+			   const char *to);
+	/* As script_conn_end() and script_cancel_tasks(). */
+	void (*conn_end)(struct tunneler_app *app, struct script_conn *conn);
+	int (*end_tasks)(struct tunneler_app *app, script_done *done,
+			 void *user);
+};
+
+struct tunneler_app {
+	const struct tunneler_app_ops *ops;
+};
 
 struct tunneler_config {
 	struct loop *loop;
@@ -39,8 +61,14 @@ struct tunneler_config {
 	bool force_relay;
 	uint64_t timeout_us;		/* for build and agent; 0: none */
 	uint64_t shutdown_timeout_us;
-	struct script *app;		/* loaded, arguments parsed */
-	struct script *starter;		/* loaded */
+	struct tunneler_app *app;	/* loaded, arguments parsed */
+	struct script *starter;		/* loaded, or NULL: by the next */
+	/*
+	 * Loads a starter when one is needed, once; `done` then comes unless
+	 * the script is freed first. 0 and *out, or a negative enum err.
+	 */
+	int (*load_starter)(void *user, script_done *done, void *done_user,
+			    struct script **out);
 	const struct script_parameter *overrides;	/* --parameter */
 	size_t override_count;
 	bool interactive;
@@ -58,7 +86,8 @@ int tunneler_new(const struct tunneler_config *config, struct tunneler **out,
 		 struct error *error);
 /*
  * Giving it up at any time: tunneler_stop() ends everything at once, without
- * on_exit; then script_free() of app and starter; then tunneler_free().
+ * on_exit; then the app's and the starter's script_free(), where they have
+ * one of their own; then tunneler_free().
  */
 void tunneler_stop(struct tunneler *tunneler);
 void tunneler_free(struct tunneler *tunneler);
@@ -71,6 +100,9 @@ void tunneler_shutdown(struct tunneler *tunneler, enum reason_kind kind,
 		       int status);
 /* At once. */
 void tunneler_abort(struct tunneler *tunneler);
+/* NULL while the agent has not answered, and once the tunnel goes down. */
+struct script_conn *tunneler_conn(struct tunneler *tunneler);
+struct tunnel *tunneler_tunnel(struct tunneler *tunneler);
 const struct fsm *tunneler_fsm(const struct tunneler *tunneler);
 
 #endif

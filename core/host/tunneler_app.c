@@ -3,6 +3,11 @@
 
 #define ROOM "app"
 
+static bool is_job(const struct tunneler *tunneler)
+{
+	return tunneler->config.app->ops->is_job(tunneler->config.app);
+}
+
 static void note_traceback(struct tunneler *tunneler,
 			   const struct script_result *result)
 {
@@ -40,8 +45,8 @@ static void close_then_post(struct tunneler *tunneler)
 	log_info(tunneler->config.log, ROOM, "closing networked application");
 	tunneler->close_called = true;
 	tunneler->close_owed = true;
-	if (script_call_close(tunneler->config.app, &reason, on_closed,
-			      tunneler) < 0) {
+	if (tunneler->config.app->ops->close(tunneler->config.app, &reason,
+					     on_closed, tunneler) < 0) {
 		tunneler->close_owed = false;
 		tunneler_post_app(tunneler, false);
 	}
@@ -50,7 +55,7 @@ static void close_then_post(struct tunneler *tunneler)
 static void app_failed(struct tunneler *tunneler,
 		       const struct script_result *result)
 {
-	bool job = script_is_job(tunneler->config.app);
+	bool job = is_job(tunneler);
 
 	note_traceback(tunneler, result);
 	if (!job)
@@ -112,14 +117,14 @@ static void cannot_start(struct tunneler *tunneler, int err)
 
 void tunneler_start_app(struct tunneler *tunneler)
 {
-	bool job = script_is_job(tunneler->config.app);
+	bool job = is_job(tunneler);
 	int err;
 
 	log_debug(tunneler->config.log, ROOM, "starting networked application");
 	tunneler->app_start_owed = !job;
-	err = script_call_start(tunneler->config.app, &tunneler->conn.script,
-				++tunneler->attempt,
-				job ? on_job_done : on_started, tunneler);
+	err = tunneler->config.app->ops->start(
+		tunneler->config.app, &tunneler->conn.script,
+		++tunneler->attempt, job ? on_job_done : on_started, tunneler);
 	if (err < 0)
 		cannot_start(tunneler, err);
 	else if (job)

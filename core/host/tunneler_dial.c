@@ -157,17 +157,55 @@ static void on_connection(void *user, const struct error *error,
 		dial_failed(tunneler, &failure);
 }
 
+static void ask_connection(struct tunneler *tunneler)
+{
+	struct error error;
+
+	if (rest_get_connection(tunneler->config.rest,
+				&tunneler->fsm.agent_id, on_connection,
+				tunneler, &tunneler->connection, &error) < 0)
+		dial_failed(tunneler, &error);
+}
+
+static bool agent_is_known(const struct tunneler *tunneler)
+{
+	const struct rest_workspace *workspace = &tunneler->workspace;
+
+	for (size_t i = 0; i < workspace->agent_count; i++)
+		if (uuid_equal(&workspace->agents[i].id,
+			       &tunneler->fsm.agent_id))
+			return true;
+	return false;
+}
+
+/* Only for the agent's name, which the watch does not tell. */
+static void on_workspace(void *user, const struct error *error,
+			 const struct rest_workspace *workspace)
+{
+	struct tunneler *tunneler = user;
+
+	tunneler->connection = NULL;
+	if (!error)
+		tunneler->workspace = *workspace;
+	ask_connection(tunneler);
+}
+
+/* A workspace that was stopped had no agents when it was looked up. */
 void tunneler_dial(struct tunneler *tunneler)
 {
+	const struct rest_workspace_ref ref = {
+		.by_id = true,
+		.id = tunneler->workspace.id,
+	};
 	struct error error;
 
 	log_info(tunneler->config.log, ROOM, "connecting tailnet");
 	tunneler->dial_owed = true;
 	tunneler->dial_by_us = tunneler_now(tunneler) + TUNNELER_DIAL_US;
-	if (rest_get_connection(tunneler->config.rest,
-				&tunneler->fsm.agent_id, on_connection,
-				tunneler, &tunneler->connection, &error) < 0)
-		dial_failed(tunneler, &error);
+	if (agent_is_known(tunneler) ||
+	    rest_get_workspace(tunneler->config.rest, &ref, on_workspace,
+			       tunneler, &tunneler->connection, &error) < 0)
+		ask_connection(tunneler);
 }
 
 /* Its tailnet_update is owed all the same. */
@@ -202,7 +240,8 @@ static void forget_conn(struct tunneler *tunneler)
 {
 	if (!tunneler->conn.tunnel)
 		return;
-	script_conn_end(tunneler->config.app, &tunneler->conn.script);
+	tunneler->config.app->ops->conn_end(tunneler->config.app,
+					    &tunneler->conn.script);
 	conn_clear(&tunneler->conn);
 }
 
@@ -234,12 +273,13 @@ static void on_tasks_ended(void *user, const struct script_result *result)
  */
 void tunneler_take_down(struct tunneler *tunneler)
 {
+	struct tunneler_app *app = tunneler->config.app;
+
 	log_info(tunneler->config.log, ROOM, "shutting down tailnet");
 	tunneler->app_over = true;
 	tunneler->down_owed = true;
 	tunneler->tasks_ending =
-		script_cancel_tasks(tunneler->config.app, SCRIPT_TREE_TUNNEL,
-				    on_tasks_ended, tunneler) == 0;
+		app->ops->end_tasks(app, on_tasks_ended, tunneler) == 0;
 	if (!tunneler->tasks_ending)
 		close_tunnel(tunneler);
 }

@@ -275,6 +275,7 @@ static void free_starter(struct tunneler *tunneler)
 }
 
 static void run_starter(struct tunneler *tunneler);
+static void cannot_begin(struct tunneler *tunneler);
 
 static void starter_failed(struct tunneler *tunneler,
 			   const struct script_result *result)
@@ -316,17 +317,48 @@ static void on_started(void *user, const struct script_result *result)
 		tunneler_expect_build(tunneler);
 }
 
-static void run_starter(struct tunneler *tunneler)
+static int call_starter(struct tunneler *tunneler)
 {
-	log_info(tunneler->config.log, ROOM, "starting workspace");
-	tunneler->starter = new_starter(tunneler);
-	if (tunneler->starter &&
-	    script_start_workspace(tunneler->config.starter,
-				   &tunneler->starter->script, on_started,
-				   tunneler) == 0)
-		return;
+	return script_start_workspace(tunneler->config.starter,
+				      &tunneler->starter->script, on_started,
+				      tunneler);
+}
+
+static void on_loaded(void *user, const struct script_result *result)
+{
+	struct tunneler *tunneler = user;
+
+	if (!result->ok || tunneler->exited)
+		on_started(tunneler, result);
+	else if (call_starter(tunneler) < 0)
+		cannot_begin(tunneler);
+}
+
+/* Loaded on its first use: most workspaces run already. */
+static int load_starter(struct tunneler *tunneler)
+{
+	return tunneler->config.load_starter(tunneler->config.user, on_loaded,
+					     tunneler,
+					     &tunneler->config.starter);
+}
+
+static void cannot_begin(struct tunneler *tunneler)
+{
 	free_starter(tunneler);
 	post_starter(tunneler, true);
+}
+
+static void run_starter(struct tunneler *tunneler)
+{
+	int err = ERR_NOMEM;
+
+	log_info(tunneler->config.log, ROOM, "starting workspace");
+	tunneler->starter = new_starter(tunneler);
+	if (tunneler->starter)
+		err = tunneler->config.starter ? call_starter(tunneler) :
+						 load_starter(tunneler);
+	if (err < 0)
+		cannot_begin(tunneler);
 }
 
 void tunneler_start_workspace(struct tunneler *tunneler)
@@ -346,7 +378,7 @@ static void on_cancelled(void *user, const struct script_result *result)
 /* The script may look at its workspace until it has ended. */
 void tunneler_cancel_starter(struct tunneler *tunneler)
 {
-	if (tunneler->starter)
+	if (tunneler->starter && tunneler->config.starter)
 		(void)script_cancel_tasks(tunneler->config.starter,
 					  SCRIPT_TREE_LOAD, on_cancelled,
 					  tunneler);

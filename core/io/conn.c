@@ -7,6 +7,7 @@
  * libwebsockets: it announces bytes, and reads them when told to.
  */
 #include "core/io/conn.h"
+#include "core/io/server.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -226,40 +227,60 @@ static int write_one(struct conn *c)
 	return 0;
 }
 
-static int refuse_large(struct conn *c, size_t len)
-{
-	error_set(&c->error, ERR_TOO_LARGE,
-		  "message of more than %zu bytes, %zu are allowed", len,
-		  c->message_cap);
-	lws_close_reason(c->wsi, LWS_CLOSE_STATUS_MESSAGE_TOO_LARGE, NULL, 0);
-	return -1;
-}
-
 static void deliver(struct conn *c, const uint8_t *data, size_t len)
 {
 	if (c->owned)
 		c->events->on_message(c->user, data, len);
 }
 
-static int on_fragment(struct conn *c, const uint8_t *data, size_t len)
+/*
+ * Ends it from inside a callback for what was received, and never by a
+ * negative return: libwebsockets 4.1.6 then sends its goodbye first, goes on
+ * reading meanwhile, and writes behind its receive buffer, whose fill it has
+ * not reset.
+ */
+static void refuse(struct conn *c, int close_code)
 {
-	bool last = lws_is_final_fragment(c->wsi);
+	conn_end(c, NULL);
+	buf_clear(&c->in);
+	outq_clear(&c->out);
+	c->leaving = true;
+	c->close_code = close_code;
+	timer_set(&c->io->loop, &c->timer,
+		  loop_now_us(&c->io->loop) + LEAVE_US);
+	lws_callback_on_writable(c->wsi);
+}
 
-	if (c->in.len + len > c->message_cap)
-		return refuse_large(c, c->in.len + len);
-	if (last && c->in.len == 0) {
+static void take_last(struct conn *c, const uint8_t *data, size_t len)
+{
+	if (c->in.len == 0) {
 		deliver(c, data, len);
-		return 0;
+		return;
 	}
 	if (buf_append(&c->in, data, len) < 0) {
 		error_set(&c->error, ERR_NOMEM, "no memory for a message");
-		return -1;
+		refuse(c, LWS_CLOSE_STATUS_UNEXPECTED_CONDITION);
+		return;
 	}
-	if (last) {
-		deliver(c, buf_data(&c->in), c->in.len);
-		buf_clear(&c->in);
+	deliver(c, buf_data(&c->in), c->in.len);
+	buf_clear(&c->in);
+}
+
+static void on_fragment(struct conn *c, const uint8_t *data, size_t len)
+{
+	if (!c->owned)
+		return;		/* until the goodbyes are said */
+	if (c->in.len + len > c->message_cap) {
+		error_set(&c->error, ERR_TOO_LARGE,
+			  "message of more than %zu bytes, %zu are allowed",
+			  c->in.len + len, c->message_cap);
+		refuse(c, LWS_CLOSE_STATUS_MESSAGE_TOO_LARGE);
+	} else if (lws_is_final_fragment(c->wsi)) {
+		take_last(c, data, len);
+	} else if (buf_append(&c->in, data, len) < 0) {
+		error_set(&c->error, ERR_NOMEM, "no memory for a message");
+		refuse(c, LWS_CLOSE_STATUS_UNEXPECTED_CONDITION);
 	}
-	return 0;
 }
 
 int conn_receive_raw(struct conn *c, const uint8_t *data, size_t len)
@@ -312,7 +333,8 @@ static int on_event(struct sock *sock, struct lws *wsi,
 	switch ((int)reason) {
 	case LWS_CALLBACK_CLIENT_RECEIVE:
 	case LWS_CALLBACK_RECEIVE:
-		return on_fragment(c, in, len);
+		on_fragment(c, in, len);
+		return 0;
 	case LWS_CALLBACK_RECEIVE_CLIENT_HTTP:
 		return c->paused ? 0 : read_more(c);
 	case LWS_CALLBACK_RECEIVE_CLIENT_HTTP_READ:
@@ -343,7 +365,7 @@ static int on_event(struct sock *sock, struct lws *wsi,
 }
 
 /* on_destroyed() follows for each. */
-void conn_end_all(struct io *io, struct lws_vhost *vhost)
+void conn_end_all(struct io *io, const struct io_server *server)
 {
 	list_each(at, safe, &io->objects) {
 		struct io_object *object =
@@ -351,7 +373,7 @@ void conn_end_all(struct io *io, struct lws_vhost *vhost)
 		struct conn *c = container_of(object, struct conn, object);
 
 		if (object->destroy != destroy || !c->wsi ||
-		    lws_get_vhost(c->wsi) != vhost)
+		    !server_owns(server, c->wsi))
 			continue;
 		error_set(&c->error, ERR_CLOSED, "the server was closed");
 		lws_set_timeout(c->wsi, PENDING_TIMEOUT_USER_OK,

@@ -68,7 +68,8 @@ void conn_end(struct conn *conn, const struct channel_end *end);
 /* For the opener once a time-out or a failure is known; frees. */
 void conn_fail(struct conn *conn, const struct channel_end *end);
 /* All of a vhost, each with its on_close. */
-void conn_end_all(struct io *io, struct lws_vhost *vhost);
+struct io_server;
+void conn_end_all(struct io *io, const struct io_server *server);
 /* Bytes for a byte channel that were read with the head. */
 int conn_receive_raw(struct conn *conn, const uint8_t *data, size_t len);
 

@@ -208,11 +208,21 @@ static void copy_header(struct lws *wsi, enum lws_token_indexes token,
 		*out = '\0';
 }
 
+/* Interim answers and what is no status are no answers to anything. */
+static bool is_final(int status)
+{
+	return status >= 200 && status <= 599;
+}
+
 static int on_up(void *user, struct lws *wsi)
 {
 	struct http_call *call = user;
 
 	call->status = (int)lws_http_client_http_response(wsi);
+	if (!is_final(call->status))
+		error_set(&call->error, ERR_PROTOCOL,
+			  "%s: answered with status %d", call->url.authority,
+			  call->status);
 	copy_header(wsi, WSI_TOKEN_HTTP_CONTENT_TYPE, call->content_type,
 		    sizeof(call->content_type));
 	copy_header(wsi, WSI_TOKEN_HTTP_LOCATION, call->location,
@@ -221,6 +231,8 @@ static int on_up(void *user, struct lws *wsi)
 	dial_free(call->dial);
 	call->dial = NULL;
 	call->wsi = wsi;
+	if (call->error.code)
+		finish(call, wsi);
 	return 0;
 }
 

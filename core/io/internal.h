@@ -31,6 +31,7 @@ struct io {
 	uv_loop_t uv;
 	struct loop loop;
 	struct network network;
+	struct list servers;	/* that listen */
 	struct log *log;
 	uv_timer_t wakeup;
 	uv_prepare_t prepare;

@@ -145,6 +145,7 @@ int io_new(const struct io_config *config, struct io **out,
 	io->log = config->log;
 	io->network.ops = &network_ops;
 	list_init(&io->objects);
+	list_init(&io->servers);
 	err = io_loop_init(io);
 	if (err < 0) {
 		free(io);

@@ -14,6 +14,53 @@
 
 #include "core/io/conn.h"
 
+static uint16_t bound_port(const struct io_server *server)
+{
+	return (uint16_t)atoi(strrchr(server->acceptor.name, ':') + 1);
+}
+
+static uint16_t local_port(struct lws *wsi)
+{
+	struct sockaddr_storage at = { 0 };
+	socklen_t len = sizeof(at);
+
+	if (getsockname(lws_get_socket_fd(wsi), (struct sockaddr *)&at,
+			&len) < 0)
+		return 0;
+	return ntohs(at.ss_family == AF_INET6 ?
+			     ((struct sockaddr_in6 *)&at)->sin6_port :
+			     ((struct sockaddr_in *)&at)->sin_port);
+}
+
+bool server_owns(const struct io_server *server, struct lws *wsi)
+{
+	struct lws_vhost *vhost = lws_get_vhost(wsi);
+
+	return vhost && lws_vhost_user(vhost) !=
+				lws_context_user(lws_get_context(wsi)) &&
+	       local_port(wsi) == bound_port(server);
+}
+
+/*
+ * Reading the request's head, libwebsockets moves the connection to the
+ * first vhost that fits its Host: with several servers not always ours.
+ */
+static struct io_server *server_of(struct io_server *named, struct lws *wsi,
+				   enum lws_callback_reasons reason)
+{
+	if (named->raw || ((int)reason != LWS_CALLBACK_HTTP &&
+			   (int)reason != LWS_CALLBACK_HTTP_CONFIRM_UPGRADE))
+		return named;
+	list_each(at, next, &named->io->servers) {
+		struct io_server *server =
+			container_of(at, struct io_server, link);
+
+		if (server_owns(server, wsi))
+			return server;
+	}
+	return NULL;
+}
+
 int io_server_event(struct lws *wsi, enum lws_callback_reasons reason,
 		    void *in, size_t len)
 {
@@ -24,7 +71,8 @@ int io_server_event(struct lws *wsi, enum lws_callback_reasons reason,
 		return 0;
 	if (server->raw)
 		return serve_raw_event(server, wsi, reason, in, len);
-	return serve_http_event(server, wsi, reason, in, len);
+	server = server_of(server, wsi, reason);
+	return server ? serve_http_event(server, wsi, reason, in, len) : -1;
 }
 
 void server_find_token(struct server_strings *strings, const char *cookie)
@@ -51,6 +99,7 @@ static void destroy(struct io_object *object)
 		container_of(object, struct io_server, object);
 
 	server->service = NULL;
+	list_remove(&server->link);
 	acceptor_close(&server->acceptor);
 }
 
@@ -110,11 +159,6 @@ static struct lws_vhost *make_vhost(struct io_server *server,
 	return lws_create_vhost(server->io->lws, &info);
 }
 
-static uint16_t bound_port(const struct io_server *server)
-{
-	return (uint16_t)atoi(strrchr(server->acceptor.name, ':') + 1);
-}
-
 static int serve(struct io *io, const char *bind_to, struct service *service,
 		 const char *cert, const char *key, bool raw,
 		 struct io_server **out, uint16_t *port, struct error *error)
@@ -148,6 +192,7 @@ static int serve(struct io *io, const char *bind_to, struct service *service,
 				 cert ? cert : "", key ? key : "");
 	}
 	io_object_add(io, &server->object, destroy);
+	list_add_tail(&io->servers, &server->link);
 	*port = bound_port(server);
 	*out = server;
 	return 0;
@@ -174,6 +219,7 @@ void io_server_close(struct io_server *server)
 {
 	server->service = NULL;
 	io_object_remove(&server->object);
+	list_remove(&server->link);
+	conn_end_all(server->io, server);
 	acceptor_close(&server->acceptor);
-	conn_end_all(server->io, server->vhost);
 }

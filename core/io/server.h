@@ -13,6 +13,7 @@
 
 struct io_server {
 	struct io_object object;
+	struct list link;	/* in io->servers */
 	struct io *io;
 	struct service *service;
 	struct lws_vhost *vhost;
@@ -20,6 +21,9 @@ struct io_server {
 	bool raw;
 	bool tls;
 };
+
+/* Whether it accepted this connection. */
+bool server_owns(const struct io_server *server, struct lws *wsi);
 
 /* Strings of a request that outlive libwebsockets' header table. */
 struct server_strings {

@@ -347,6 +347,18 @@ static size_t out_data(struct conn *conn, uint8_t *out, uint64_t now_us)
 	return len;
 }
 
+/*
+ * Of a bare ACK: the peer takes none beyond its window, and may have drawn
+ * that in below what is in flight (gVisor does). With snd_nxt both ends
+ * would then refuse each other's ACKs until one gives up.
+ */
+static uint32_t ack_seq(const struct conn *conn)
+{
+	uint32_t edge = conn->snd_una + conn->snd_wnd;
+
+	return seq_lt(edge, conn->snd_nxt) ? edge : conn->snd_nxt;
+}
+
 size_t ns_conn_out(struct conn *conn, uint8_t *out, uint64_t now_us)
 {
 	size_t len;
@@ -359,6 +371,6 @@ size_t ns_conn_out(struct conn *conn, uint8_t *out, uint64_t now_us)
 	if (!len && conn->probe_due)
 		len = out_probe(conn, out, now_us);
 	if (!len && conn->ack_due)
-		len = write_segment(conn, out, conn->snd_nxt, 0, 0, now_us);
+		len = write_segment(conn, out, ack_seq(conn), 0, 0, now_us);
 	return len;
 }

@@ -5,6 +5,7 @@
 
 #include "core/script/call.h"
 #include "core/script/failure.h"
+#include "core/script/guest.h"
 #include "core/script/std.h"
 #include "core/script/task.h"
 
@@ -25,6 +26,22 @@ bool script_push_hook(lua_State *L, const char *field)
 		lua_remove(L, -2);
 	}
 	return lua_isfunction(L, -1);
+}
+
+/* The same of the application that the call is for. */
+static bool push_hook(lua_State *L, const struct script_call *call,
+		      const char *field)
+{
+	return call->guest ? script_guest_hook(L, call->guest, field)
+			   : script_push_hook(L, field);
+}
+
+static void push_args(lua_State *L, const struct script_call *call)
+{
+	if (call->guest)
+		script_guest_args(L, call->guest);
+	else
+		script_push_args(L);
 }
 
 struct question {
@@ -172,15 +189,20 @@ static int loaded(lua_State *L, int status, lua_KContext ctx)
 		check_app(L);
 	call->unreadable = false;
 	lua_pushvalue(L, 2);
-	lua_rawsetp(L, LUA_REGISTRYINDEX, &app_key);
+	if (call->guest)
+		script_guest_set_app(L, call->guest);
+	else
+		lua_rawsetp(L, LUA_REGISTRYINDEX, &app_key);
 	return 0;
 }
 
-static int load_body(lua_State *L)
+int script_body_load(lua_State *L)
 {
 	struct script_call *call = lua_touserdata(L, 1);
 
 	call->unreadable = true;
+	if (call->guest && script_guest_push(L, call->guest))
+		return loaded(L, LUA_OK, 0);
 	if (call->source)
 		script_load_text(L, call->source, call->source_len,
 				 call->name);
@@ -209,7 +231,7 @@ static int load(struct script_call *call, const char *name)
 		name++;
 	if (!script->directory)
 		script->directory = directory_of(name);
-	return script_call_run(call, SCRIPT_TREE_LOAD, load_body);
+	return script_call_run(call, SCRIPT_TREE_LOAD, script_body_load);
 }
 
 int script_load_app(struct script *script, const char *path,
@@ -261,10 +283,13 @@ static int call_hook(lua_State *L, int arguments)
 	return hook_done(L, LUA_OK, 0);
 }
 
-static int init_body(lua_State *L)
+int script_body_init(lua_State *L)
 {
-	script_push_hook(L, "init");
-	script_push_args(L);
+	struct script_call *call = lua_touserdata(L, 1);
+
+	if (!push_hook(L, call, "init"))
+		return 0;
+	push_args(L, call);
 	return call_hook(L, 1);
 }
 
@@ -283,19 +308,19 @@ static int call_if_there(struct script_call *call, enum script_tree tree,
 int script_call_init(struct script *script, script_done *done, void *user)
 {
 	return call_if_there(script_call_new(script, done, user),
-			     SCRIPT_TREE_LOAD, "init", init_body);
+			     SCRIPT_TREE_LOAD, "init", script_body_init);
 }
 
-static int start_body(lua_State *L)
+int script_body_start(lua_State *L)
 {
 	struct script_call *call = lua_touserdata(L, 1);
 
-	if (!script_push_hook(L, "run")) {
+	if (!push_hook(L, call, "run")) {
 		lua_pop(L, 1);
-		script_push_hook(L, "start");
+		push_hook(L, call, "start");
 	}
 	script_push_conn(L, call->conn);
-	script_push_args(L);
+	push_args(L, call);
 	lua_pushinteger(L, call->attempt);
 	return call_hook(L, 3);
 }
@@ -309,7 +334,7 @@ int script_call_start(struct script *script, struct script_conn *conn,
 		return ERR_NOMEM;
 	call->conn = conn;
 	call->attempt = attempt;
-	return script_call_run(call, SCRIPT_TREE_TUNNEL, start_body);
+	return script_call_run(call, SCRIPT_TREE_TUNNEL, script_body_start);
 }
 
 static void push_reason(lua_State *L, const struct script_call *call)
@@ -325,14 +350,17 @@ static void push_reason(lua_State *L, const struct script_call *call)
 	}
 }
 
-static int close_body(lua_State *L)
+int script_body_close(lua_State *L)
 {
-	script_push_hook(L, "close");
-	push_reason(L, lua_touserdata(L, 1));
+	struct script_call *call = lua_touserdata(L, 1);
+
+	if (!push_hook(L, call, "close"))
+		return 0;
+	push_reason(L, call);
 	return call_hook(L, 1);
 }
 
-static struct script_call *reason_call(struct script *script,
+struct script_call *script_call_reason(struct script *script,
 				       const struct script_reason *reason,
 				       script_done *done, void *user)
 {
@@ -350,8 +378,8 @@ int script_call_close(struct script *script,
 		      const struct script_reason *reason, script_done *done,
 		      void *user)
 {
-	return call_if_there(reason_call(script, reason, done, user),
-			     SCRIPT_TREE_TUNNEL, "close", close_body);
+	return call_if_there(script_call_reason(script, reason, done, user),
+			     SCRIPT_TREE_TUNNEL, "close", script_body_close);
 }
 
 /* "exit", or "reconnect", delay. */
@@ -394,7 +422,7 @@ int script_call_down(struct script *script,
 		     const struct script_reason *reason, script_done *done,
 		     void *user)
 {
-	return call_if_there(reason_call(script, reason, done, user),
+	return call_if_there(script_call_reason(script, reason, done, user),
 			     SCRIPT_TREE_LOAD, "on_down", down_body);
 }
 

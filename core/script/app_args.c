@@ -3,6 +3,7 @@
 
 #include "core/script/app.h"
 #include "core/script/call.h"
+#include "core/script/guest.h"
 #include "core/script/std.h"
 
 /* The arguments, by lua/tunnel/options.lua; they stand in the registry. */
@@ -24,7 +25,10 @@ static int parsed(lua_State *L, int status, lua_KContext ctx)
 	lua_settop(L, 4);
 	if (lua_istable(L, 2)) {
 		lua_pushvalue(L, 2);
-		lua_rawsetp(L, LUA_REGISTRYINDEX, &args_key);
+		if (call->guest)
+			script_guest_set_args(L, call->guest);
+		else
+			lua_rawsetp(L, LUA_REGISTRYINDEX, &args_key);
 		return 0;
 	}
 	if (!lua_isnil(L, 4))
@@ -47,7 +51,10 @@ static int parser_loaded(lua_State *L, int status, lua_KContext ctx)
 	(void)ctx;
 	lua_getfield(L, 2, "parse");
 	lua_remove(L, 2);
-	script_push_hook(L, "options");
+	if (call->guest)
+		script_guest_hook(L, call->guest, "options");
+	else
+		script_push_hook(L, "options");
 	lua_createtable(L, call->argc, 0);
 	for (int i = 0; i < call->argc; i++) {
 		lua_pushstring(L, call->argv[i]);
@@ -58,7 +65,7 @@ static int parser_loaded(lua_State *L, int status, lua_KContext ctx)
 	return parsed(L, LUA_OK, 0);
 }
 
-static int parse_body(lua_State *L)
+int script_body_args(lua_State *L)
 {
 	lua_pushfstring(L, "%s/tunnel/options.lua", script_of(L)->lua_path);
 	script_load_file(L, lua_tostring(L, -1));
@@ -67,16 +74,28 @@ static int parse_body(lua_State *L)
 	return parser_loaded(L, LUA_OK, 0);
 }
 
-int script_parse_args(struct script *script, const char *program, int argc,
-		      char *const *argv, script_done *done, void *user)
+struct script_call *script_call_args(struct script *script,
+				     const char *program, int argc,
+				     char *const *argv, script_done *done,
+				     void *user)
 {
 	struct script_call *call = script_call_new(script, done, user);
 
 	if (!call)
-		return ERR_NOMEM;
+		return NULL;
 	call->name = strdup(program);
 	call->argv = calloc((size_t)argc + 1, sizeof(*call->argv));
 	for (int i = 0; call->argv && i < argc; i++, call->argc++)
 		call->argv[i] = strdup(argv[i]);
-	return script_call_run(call, SCRIPT_TREE_LOAD, parse_body);
+	return call;
+}
+
+int script_parse_args(struct script *script, const char *program, int argc,
+		      char *const *argv, script_done *done, void *user)
+{
+	struct script_call *call = script_call_args(script, program, argc,
+						    argv, done, user);
+
+	return call ? script_call_run(call, SCRIPT_TREE_LOAD, script_body_args)
+		    : ERR_NOMEM;
 }

@@ -7,10 +7,9 @@
 
 /*
  * Theory of operation. The count hook comes every HOOK_COUNT instructions,
- * a few microseconds of work. Most times it only looks at the monotonic
- * clock, which costs no system call; when that says that the budget may be
- * spent, the thread's CPU clock decides, so that a stopped process loses
- * nothing. A task that has spent it is latched: the hook count of all its
+ * a few microseconds of work. In the first millisecond of a slice it only
+ * looks at the monotonic clock, which costs no system call; from then on the
+ * thread's CPU clock counts, so that a stopped process loses nothing. A task that has spent it is latched: the hook count of all its
  * coroutines becomes 1, and the hook yields the coroutine for good wherever
  * it can yield, else raises, again and again, until it can. Letting others
  * run goes by instructions, not by time: the same seed, the same trace.
@@ -20,6 +19,7 @@
  */
 #define HOOK_COUNT 1000
 #define TICKS_PER_SLICE 100	/* about 1 ms of instructions */
+#define SHORT_SLICE_NS 1000000u
 #define CHARGE_LOOK ((size_t)256 << 10)
 #define TRACEBACK_CAP ((size_t)8 << 10)
 
@@ -34,14 +34,29 @@ static uint64_t clock_ns(clockid_t id)
 void script_budget_begin(struct script *script)
 {
 	script->slice_mono_ns = clock_ns(CLOCK_MONOTONIC);
-	script->slice_cpu_ns = clock_ns(CLOCK_THREAD_CPUTIME_ID);
+	script->slice_cpu_ns = 0;
 	script->charge = 0;
+}
+
+/*
+ * What the slice has cost. A short one counts as the time that has passed:
+ * the CPU clock is a system call, and most slices are a few microseconds.
+ */
+static uint64_t slice_ns(struct script *script)
+{
+	uint64_t passed = clock_ns(CLOCK_MONOTONIC) - script->slice_mono_ns;
+
+	if (passed < SHORT_SLICE_NS)
+		return passed;
+	if (script->slice_cpu_ns == 0)
+		script->slice_cpu_ns =
+			clock_ns(CLOCK_THREAD_CPUTIME_ID) - SHORT_SLICE_NS;
+	return clock_ns(CLOCK_THREAD_CPUTIME_ID) - script->slice_cpu_ns;
 }
 
 void script_budget_end(struct script *script, struct script_task *task)
 {
-	task->cpu_ns +=
-		clock_ns(CLOCK_THREAD_CPUTIME_ID) - script->slice_cpu_ns;
+	task->cpu_ns += slice_ns(script);
 }
 
 bool script_overspent(struct script *script)
@@ -53,12 +68,7 @@ bool script_overspent(struct script *script)
 		return false;
 	if (task->killed)
 		return true;
-	if (task->cpu_ns + clock_ns(CLOCK_MONOTONIC) - script->slice_mono_ns <
-	    cap)
-		return false;
-	return task->cpu_ns + clock_ns(CLOCK_THREAD_CPUTIME_ID) -
-		       script->slice_cpu_ns >=
-	       cap;
+	return task->cpu_ns + slice_ns(script) >= cap;
 }
 
 void script_charge(struct script *script, size_t amount)

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "core/script/failure.h"
+#include "core/script/guest.h"
 #include "core/script/task.h"
 
 struct script_call *script_call_new(struct script *script, script_done *done,
@@ -25,6 +26,7 @@ static void free_call(struct script_call *call)
 {
 	list_remove(&call->link);
 	task_cancel(&call->post);
+	script_guest_unref(call->guest);
 	for (int i = 0; i < call->argc; i++)
 		free(call->argv[i]);
 	free(call->argv);
@@ -34,6 +36,8 @@ static void free_call(struct script_call *call)
 	free(call->source);
 	free(call->kind);
 	free(call->message);
+	if (call->clear)
+		call->clear(call->user);
 	free(call);
 }
 

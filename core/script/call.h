@@ -33,6 +33,8 @@ struct script_call {
 	char *kind;
 	char *message;
 	const char *hook;		/* a static string */
+	struct script_guest *guest;	/* whose application; NULL: our own */
+	void (*clear)(void *user);	/* last of all, always; or NULL */
 	/* Before done, whatever happened to the task; or NULL. */
 	void (*at_end)(struct script_call *call);
 	uint32_t handle;		/* for at_end: a slot */

@@ -36,7 +36,7 @@ static void drop_rest(struct timer *timer)
 {
 	struct cancellation *self = timer->user;
 	struct script *script = self->script;
-	struct list *tasks = &script->trees[self->tree];
+	struct list *tasks = script_tree_tasks(script, self->tree);
 
 	while (!list_empty(tasks))
 		script_task_drop(container_of(tasks->next, struct script_task,
@@ -59,7 +59,7 @@ static void finish(struct task *task)
 
 void script_tree_changed(struct script *script, enum script_tree tree)
 {
-	if (!list_empty(&script->trees[tree]))
+	if (!list_empty(script_tree_tasks(script, tree)))
 		return;
 	list_each(at, next, &script->cancellations) {
 		struct cancellation *self =
@@ -85,7 +85,7 @@ int script_cancel_tasks(struct script *script, enum script_tree tree,
 	self->timer = (struct timer){ .fire = drop_rest, .user = self };
 	self->finish = (struct task){ .run = finish, .user = self };
 	list_add_tail(&script->cancellations, &self->link);
-	list_each(at, next, &script->trees[tree])
+	list_each(at, next, script_tree_tasks(script, tree))
 		script_task_cancel(container_of(at, struct script_task, link));
 	timer_set(loop, &self->timer, loop_now_us(loop) + DROP_AFTER_US);
 	script_tree_changed(script, tree);

@@ -3,6 +3,7 @@
 
 #include "core/script/app.h"
 #include "core/script/failure.h"
+#include "core/script/guest.h"
 #include "core/script/task.h"
 
 /*
@@ -17,10 +18,13 @@ struct event {
 };
 
 struct script_queue {
+	struct script *script;
+	struct script_guest *guest;	/* whose; NULL: our own application's */
 	struct event events[QUEUE_CAP];
 	unsigned first;
 	unsigned count;
 	bool running;
+	bool orphaned;			/* its owner is gone */
 	uint64_t dropped;
 };
 
@@ -42,15 +46,23 @@ static bool take(struct script_queue *queue, struct event *out)
 	return true;
 }
 
-void script_events_clear(struct script *script)
+/* While its task is there, the task's end frees it. */
+void script_queue_free(struct script_queue *queue)
 {
 	struct event event;
 
-	if (!script->queue)
+	if (!queue)
 		return;
-	while (take(script->queue, &event))
+	while (take(queue, &event))
 		clear_event(&event);
-	free(script->queue);
+	queue->orphaned = true;
+	if (!queue->running)
+		free(queue);
+}
+
+void script_events_clear(struct script *script)
+{
+	script_queue_free(script->queue);
 	script->queue = NULL;
 }
 
@@ -94,7 +106,10 @@ static bool push_next(lua_State *L, struct script_queue *queue)
 
 	if (!take(queue, &event))
 		return false;
-	script_push_hook(L, event.hook);
+	if (queue->guest)
+		script_guest_hook(L, queue->guest, event.hook);
+	else
+		script_push_hook(L, event.hook);
 	lua_pushcfunction(L, push_event);
 	lua_pushlightuserdata(L, &event);
 	err = lua_pcall(L, 1, 2, 0);
@@ -106,7 +121,7 @@ static bool push_next(lua_State *L, struct script_queue *queue)
 
 static int handle_next(lua_State *L)
 {
-	struct script_queue *queue = script_of(L)->queue;
+	struct script_queue *queue = lua_touserdata(L, 1);
 
 	while (push_next(L, queue)) {
 		int status;
@@ -120,28 +135,58 @@ static int handle_next(lua_State *L)
 			return handled(L, status, 0);
 		lua_settop(L, 1);
 	}
-	queue->running = false;
 	return 0;
 }
 
-static void ended(struct script_task *task, void *user)
+static bool has_hook(const struct script_queue *queue, const char *hook)
 {
-	struct script *script = user;
-
-	(void)task;
-	if (script->queue)
-		script->queue->running = false;
+	return queue->guest ? script_guest_has(queue->guest, hook)
+			    : script_has(queue->script, hook);
 }
 
-static void post(struct script *script, const char *hook, const char *a,
-		 const char *b)
+static void run(struct script_queue *queue);
+
+static void ended(struct script_task *task, void *user)
 {
-	struct script_queue *queue = script->queue;
+	struct script_queue *queue = user;
+
+	(void)task;
+	queue->running = false;
+	if (queue->orphaned)
+		free(queue);
+	else if (queue->count && !queue->script->closing)
+		run(queue);
+}
+
+static void run(struct script_queue *queue)
+{
+	queue->running = script_task_start(queue->script,
+					   queue->guest ?
+					   script_guest_tree(queue->guest) :
+					   SCRIPT_TREE_LOAD, handle_next,
+					   queue, ended, queue, NULL) == 0;
+}
+
+static struct script_queue **queue_of(struct script *script,
+				      struct script_guest *guest)
+{
+	struct script_queue **at = guest ? script_guest_queue(guest)
+					 : &script->queue;
+
+	if (!*at && (*at = calloc(1, sizeof(**at))) != NULL) {
+		(*at)->script = script;
+		(*at)->guest = guest;
+	}
+	return at;
+}
+
+void script_queue_post(struct script *script, struct script_guest *guest,
+		       const char *hook, const char *a, const char *b)
+{
+	struct script_queue *queue = *queue_of(script, guest);
 	struct event old;
 
-	if (!queue)
-		queue = script->queue = calloc(1, sizeof(*queue));
-	if (!queue || !script_has(script, hook))
+	if (!queue || !has_hook(queue, hook))
 		return;
 	if (queue->count == QUEUE_CAP && take(queue, &old)) {
 		clear_event(&old);
@@ -152,26 +197,23 @@ static void post(struct script *script, const char *hook, const char *a,
 							 b ? strdup(b)
 							   : NULL } };
 	queue->count++;
-	if (queue->running)
-		return;
-	queue->running = script_task_start(script, SCRIPT_TREE_LOAD,
-					   handle_next, NULL, ended, script,
-					   NULL) == 0;
+	if (!queue->running)
+		run(queue);
 }
 
 void script_post_state(struct script *script, const char *from,
 		       const char *to)
 {
-	post(script, "on_state", from, to);
+	script_queue_post(script, NULL, "on_state", from, to);
 }
 
 void script_post_log(struct script *script, const char *source,
 		     const char *line)
 {
-	post(script, "on_log", source, line);
+	script_queue_post(script, NULL, "on_log", source, line);
 }
 
 void script_post_path(struct script *script, const char *path)
 {
-	post(script, "on_path", path, NULL);
+	script_queue_post(script, NULL, "on_path", path, NULL);
 }

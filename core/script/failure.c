@@ -2,6 +2,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const char metatable[] = "tunnel.error";
@@ -102,7 +103,8 @@ int script_raise(lua_State *L, int code, const char *format, ...)
 	va_start(args, format);
 	push_formatted(L, code, format, args);
 	va_end(args);
-	return lua_error(L);
+	lua_error(L);
+	abort();	/* lua_error() is not declared noreturn */
 }
 
 bool script_is_error(lua_State *L, int index)

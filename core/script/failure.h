@@ -21,8 +21,9 @@ int script_fail(lua_State *L, int code, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 /* Raises for ERR_MISUSE. */
 int script_fail_with(lua_State *L, const struct error *error);
+/* Never returns; an int so that a binding may say `return`. */
 int script_raise(lua_State *L, int code, const char *format, ...)
-	__attribute__((format(printf, 3, 4)));
+	__attribute__((format(printf, 3, 4), noreturn));
 /* Pushes `value` as an error value, wrapping what is none. */
 void script_to_error(lua_State *L, int index);
 bool script_is_error(lua_State *L, int index);

@@ -62,6 +62,8 @@ void script_stream_release(void *object)
 	struct stream *stream = self->stream;
 
 	script_stream_detach(self);
+	if (stream && stream->user == self)
+		stream->on_change = NULL;	/* it may outlive us */
 	if (self->give_back)
 		self->give_back(self);
 	else if (stream)

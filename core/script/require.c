@@ -49,9 +49,9 @@ static struct reading *push_reading(lua_State *L)
 	return reading;
 }
 
-static int refuse(lua_State *L, const char *path, const char *why)
+static _Noreturn void refuse(lua_State *L, const char *path, const char *why)
 {
-	return script_raise(L, ERR_NOT_FOUND, "cannot read %s: %s", path, why);
+	script_raise(L, ERR_NOT_FOUND, "cannot read %s: %s", path, why);
 }
 
 /* Pushes the whole file. */

@@ -103,8 +103,6 @@ static struct script *alloc_script(const struct script_config *config)
 	script->config = *config;
 	set_defaults(&script->config);
 	script->lua_path = strdup(config->lua_path ? config->lua_path : "");
-	for (int i = 0; i < SCRIPT_TREE_COUNT; i++)
-		list_init(&script->trees[i]);
 	list_init(&script->ready);
 	list_init(&script->unheard);
 	list_init(&script->calls);
@@ -112,8 +110,10 @@ static struct script *alloc_script(const struct script_config *config)
 	list_init(&script->conns);
 	script->work = (struct task){ .run = script_run_ready, .user = script };
 	script->slot_free = UINT32_MAX;
-	if (script->lua_path)
+	if (script->lua_path && script_trees_init(script) == 0)
 		return script;
+	script_trees_clear(script);
+	free(script->lua_path);
 	free(script);
 	return NULL;
 }
@@ -177,17 +177,21 @@ int script_attach(lua_State *L, const struct script_config *config,
 
 static void drop_tasks(struct script *script)
 {
-	for (int tree = 0; tree < SCRIPT_TREE_COUNT; tree++) {
-		list_each(at, next, &script->trees[tree]) {
+	for (unsigned tree = 0; tree < script->tree_count; tree++) {
+		struct list *tasks = script_tree_tasks(
+			script, (enum script_tree)tree);
+
+		if (!tasks)
+			continue;
+		list_each(at, next, tasks) {
 			struct script_task *task =
 				container_of(at, struct script_task, link);
 
 			task->heard = true;
 		}
-		while (!list_empty(&script->trees[tree]))
+		while (!list_empty(tasks))
 			script_task_drop(container_of(
-				script->trees[tree].next, struct script_task,
-				link));
+				tasks->next, struct script_task, link));
 	}
 }
 
@@ -215,6 +219,7 @@ void script_free(struct script *script)
 		script_protected(script, forget, NULL, NULL);
 	if (script->L && script->owned)
 		lua_close(script->L);
+	script_trees_clear(script);
 	free(script->lua_path);
 	free(script->directory);
 	free(script);

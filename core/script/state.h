@@ -46,7 +46,8 @@ struct script {
 	unsigned in_host;	/* host code may use the reserve */
 	size_t charge;		/* work of C functions since the last look */
 
-	struct list trees[SCRIPT_TREE_COUNT];
+	struct script_tree_tasks **trees;	/* by number; NULL: unused */
+	unsigned tree_count;
 	unsigned task_count;
 	struct list ready;
 	struct task work;
@@ -90,6 +91,28 @@ int script_protected(struct script *script, lua_CFunction function, void *arg,
 /* A script over somebody else's state (plain lua5.4): no caps, no sandbox. */
 int script_attach(lua_State *L, const struct script_config *config,
 		  struct script **out);
+
+/*
+ * tree.c: trees beside the two of script.h, for what lives and ends on its
+ * own in the same state: an opened tunnel's application, a simulation's
+ * handlers.
+ */
+#define SCRIPT_TREE_CAP 4096u
+struct script_tree_tasks {
+	struct list tasks;
+	struct script *script;
+	enum script_tree tree;
+};
+/* 0, ERR_NOMEM or ERR_LIMIT. */
+int script_tree_new(struct script *script, enum script_tree *out);
+/*
+ * Closes its handles, cancels its tasks; the number is free once they have
+ * ended.
+ */
+void script_tree_end(struct script *script, enum script_tree tree);
+struct list *script_tree_tasks(struct script *script, enum script_tree tree);
+int script_trees_init(struct script *script);
+void script_trees_clear(struct script *script);
 
 /* sandbox.c: the safe standard library; the host's functions. */
 int script_open_sandbox(lua_State *L);

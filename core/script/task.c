@@ -118,7 +118,7 @@ struct script_task *script_task_new(lua_State *L, enum script_tree tree,
 	lua_xmove(L, thread, arguments + 1);
 	if (script->config.cpu_us != DEADLINE_NONE)
 		lua_sethook(thread, script_hook, LUA_MASKCOUNT, 1000);
-	list_add_tail(&script->trees[tree], &task->link);
+	list_add_tail(script_tree_tasks(script, tree), &task->link);
 	script->task_count++;
 	script_schedule(script, task);
 	return task;

@@ -389,8 +389,10 @@ static void changed(struct stream *stream, void *user)
 
 void agent_pty_serve(struct agent *agent, struct stream *stream)
 {
-	struct pty_client *client = calloc(1, sizeof(*client));
+	struct pty_client *client = NULL;
 
+	if (!agent->sim->config.no_processes)
+		client = calloc(1, sizeof(*client));
 	if (!client) {
 		stream_close(stream, true);
 		return;

@@ -70,6 +70,7 @@ static int make_simulation(struct simulate_server *server,
 		.token = config->token,
 		.dialer = &server->dialer,
 		.ssh = config->ssh,
+		.no_processes = config->no_processes,
 		.force_websockets = config->force_websockets,
 	};
 	int err = simulation_new(&simulation, &server->sim, error);
@@ -201,10 +202,12 @@ static void fill_facts(struct simulate_server *server)
 
 	facts->token = simulation_token(server->sim);
 	facts->owner = simulation_user(server->sim);
+	facts->ca_file = server->config.tls ? server->ca.ca_file : "";
+	if (!server->workspace)
+		return;
 	facts->workspace_name = simulation_workspace_name(server->workspace);
 	uuid_to_text(simulation_workspace_id(server->workspace),
 		     facts->workspace_id);
-	facts->ca_file = server->config.tls ? server->ca.ca_file : "";
 }
 
 int simulate_serve(const struct simulate_serve_config *config,
@@ -231,7 +234,7 @@ int simulate_serve(const struct simulate_serve_config *config,
 		err = listen_http(server, error);
 	if (err == 0)
 		err = listen_upgrade(server, error);
-	if (err == 0)
+	if (err == 0 && !config->no_workspace)
 		err = add_workspace(server, error);
 	if (err < 0) {
 		simulate_server_free(server);

@@ -23,6 +23,8 @@ struct simulate_serve_config {
 	const char *workspace_state;	/* "running", or "stopped" */
 	const char *workspace_name;
 	const char *token;
+	bool no_workspace;		/* none yet */
+	bool no_processes;
 	size_t agents;			/* 1 */
 	const struct simulation_clock *clock;
 	const struct sshd_handler *ssh;

@@ -66,6 +66,33 @@ static void init_lists(struct simulation *sim)
 	list_init(&sim->faults);
 }
 
+static bool refuse(void *context, enum sshd_kind kind, const char *name)
+{
+	(void)context;
+	(void)kind;
+	(void)name;
+	return false;
+}
+
+static int refuse_start(void *context, struct sshd_channel *channel,
+			const struct sshd_request *request, void **run)
+{
+	(void)context;
+	(void)channel;
+	(void)request;
+	(void)run;
+	return ERR_DENIED;
+}
+
+static void init_exec(struct simulation *sim)
+{
+	if (sim->config.no_processes)
+		sim->exec = (struct sshd_handler){ .accepts = refuse,
+						   .start = refuse_start };
+	else
+		exec_handler_init(&sim->exec, sim->config.loop);
+}
+
 int simulation_new(const struct simulation_config *config,
 		   struct simulation **out, struct error *error)
 {
@@ -84,7 +111,7 @@ int simulation_new(const struct simulation_config *config,
 			   config->resume_lifetime_s ?
 				   config->resume_lifetime_s :
 				   RESUME_LIFETIME_S);
-	exec_handler_init(&sim->exec, config->loop);
+	init_exec(sim);
 	err = coordinator_new(config->rng, &sim->coordinator);
 	if (err < 0)
 		error_set(error, err, "no memory for a coordinator");

@@ -72,6 +72,8 @@ struct simulation_config {
 	const struct simulation_dialer *dialer;
 	/* Serves SSH requests; NULL: child processes (exec.h). Outlives. */
 	const struct sshd_handler *ssh;
+	/* SSH requests without a handler and terminals are refused. */
+	bool no_processes;
 	bool force_websockets;		/* the deployment says so */
 	bool refuse_upgrade;		/* `Upgrade: DERP` gets a 426 */
 	bool no_stun;

@@ -73,6 +73,36 @@ function tunnel.stdio() end
 ---@return integer? a_to_b, integer|tunnel.error b_to_a, integer?, integer?
 function tunnel.splice(a, b, options) end
 
+---@alias tunnel.state
+---| "init" | "waitToStart" | "waitForWorkspaceStarted" | "waitForAgent" | "establishTailnet" | "tailnetUp"
+---| "applicationUp" | "shutdownApplication" | "shutdownTailnet" | "exit"
+
+--- Opens a tunnel and returns at once. Nothing that goes wrong later is
+--- raised: it ends the tunnel, and `wait` tells. Without `app` the tunnel is
+--- `applicationUp` as soon as it is `tailnetUp`. An app runs in the caller's
+--- own state; its tasks and handles end with the tunnel.
+---@class tunnel.open_options
+---@field workspace string|tunnel.simulated_workspace "[owner/]name[.agent]", a UUID, or a simulated one
+---@field agent? string which of several
+---@field app? table|string a table as an application file returns it, or the path of one
+---@field args? string[] the app's arguments
+---@field starter? string the path of a starter; default: a start build through the API
+---@field url? string must be the deployment that is signed in to
+---@field no_autostart? boolean a stopped workspace stays so
+---@field no_wait_for_scripts? boolean connect while start-up scripts run
+---@field timeout? number until the agent is ready; 600
+---@field shutdown_timeout? number for winding down; 5
+---@param options tunnel.open_options
+---@return tunnel.opened?, tunnel.error?
+function tunnel.open(options) end
+
+--- A whole small deployment in this process, on loopback, in real time.
+--- Without `on_exec` its workspaces run commands as child processes; in a
+--- script without the capability to do so they refuse them.
+---@param options? { token: string? }
+---@return tunnel.simulation?, tunnel.error?
+function tunnel.simulate(options) end
+
 ---@return string
 function tunnel.uuid() end
 
@@ -243,6 +273,98 @@ function handle:shutdown(options) end
 ---@return string
 function handle:state() end
 function handle:close() end
+
+--- What tunnel.open gives. It is not collected before its exit.
+---@class tunnel.opened
+local opened = {}
+--- True once the state is, or has been, reached ("applicationUp" unless said
+--- otherwise); nil and why when the tunnel ends before. For "exit": once
+--- everything is down.
+---@param options? { state: tunnel.state?, timeout: number? }
+---@return true|{ status: integer, reason: { kind: string, message: string, code: string? } }?, tunnel.error?
+function opened:wait(options) end
+--- The connection, once the agent answers.
+---@param options? { timeout: number? }
+---@return tunnel.conn?, tunnel.error?
+function opened:conn(options) end
+--- Winds down and waits for the exit; when the time runs out the winding
+--- down goes on.
+---@param options? { status: integer?, timeout: number? }
+---@return true?, tunnel.error?
+function opened:shutdown(options) end
+---@return tunnel.state
+function opened:state() end
+--- The states so far; `at` is on the clock of tunnel.now().
+---@return { state: tunnel.state, at: number }[]
+function opened:timeline() end
+--- Seconds from the dial to each phase of the connection.
+---@return { state: tunnel.state, phases: { coordinate: number?, relay: number?, peer: number?, session: number?, up: number? } }
+function opened:stats() end
+--- Winds down, and waits for the exit.
+function opened:close() end
+
+---@class tunnel.simulation
+---@field url string
+---@field token string
+local simulation = {}
+---@class tunnel.exec_request
+---@field kind "exec"|"shell"
+---@field user string
+---@field env table<string, string>
+---@field stderr tunnel.stream
+---@field term string?
+---@field rows integer?
+---@field columns integer?
+---@class tunnel.workspace_options
+---@field state? "running"|"stopped" "running"
+---@field name? string "workspace", then "workspace2" …
+---@field agents? integer 1: "main", "agent1" …
+---@field fail? boolean builds fail
+---@field on_exec? fun(command: string, channel: tunnel.stream, request: tunnel.exec_request): any its result is the status, as run's
+---@field ports? table<integer, fun(stream: tunnel.stream)>
+---@field parameters? table[] of the template, as Coder's rich parameters
+---@param options? tunnel.workspace_options
+---@return tunnel.simulated_workspace?, tunnel.error?
+function simulation:workspace(options) end
+--- tunnel.open against this deployment.
+---@param options tunnel.open_options
+---@return tunnel.opened?, tunnel.error?
+function simulation:open(options) end
+--- Closes all such sockets now.
+---@param kind "watch"|"coordinate"|"derp"
+---@return tunnel.fault?, tunnel.error?
+function simulation:drop(kind) end
+--- The next `times` (1; 0: all) requests whose path contains `path` get `status` (500).
+---@param options { path: string, status: integer?, times: integer? }
+---@return tunnel.fault?, tunnel.error?
+function simulation:fail(options) end
+--- Raises when tunnels to it are still open; they end all the same.
+function simulation:close() end
+
+---@class tunnel.simulated_workspace
+---@field name string
+---@field id string
+local simulated = {}
+--- Begins a build.
+---@return true?, tunnel.error?
+function simulated:start() end
+---@return true?, tunnel.error?
+function simulated:stop() end
+---@return true?, tunnel.error?
+function simulated:delete() end
+--- Same agent, new keys: everything open to it is lost.
+---@return tunnel.fault?, tunnel.error?
+function simulated:restart_agent() end
+--- One event to everybody who watches the workspace.
+---@param event { build_update: table?, agent_update: table? }
+---@return tunnel.fault?, tunnel.error?
+function simulated:emit(event) end
+function simulated:close() end
+
+---@class tunnel.fault
+---@field fired integer how often it has happened
+local fault = {}
+function fault:close() end
 
 ---@alias tunnel.pty boolean|{ term: string?, rows: integer?, columns: integer? }
 

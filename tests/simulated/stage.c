@@ -257,7 +257,7 @@ void stage_begin(struct stage *stage, const struct stage_config *from)
 		.timeout_us = from->timeout_us ? from->timeout_us :
 						 600 * US_PER_S,
 		.shutdown_timeout_us = 5 * US_PER_S,
-		.app = stage->app,
+		.app = &stage->tunneled.app,
 		.starter = stage->starter,
 		.on_progress = on_progress,
 		.on_note = on_note,
@@ -266,6 +266,7 @@ void stage_begin(struct stage *stage, const struct stage_config *from)
 	};
 	struct error error;
 
+	app_script_init(&stage->tunneled, stage->app);
 	stage->began_us = stage->world.v.now_us;
 	assert_int_equal(tunneler_new(&config, &stage->tunneler, &error), 0);
 }

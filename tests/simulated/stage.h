@@ -5,6 +5,7 @@
 #ifndef TUNNELHOST_TESTS_STAGE_H
 #define TUNNELHOST_TESTS_STAGE_H
 
+#include "core/host/app.h"
 #include "core/host/tunneler.h"
 #include "tests/simulated/world.h"
 
@@ -27,6 +28,7 @@ struct stage {
 	struct log log;
 	struct stream output;		/* of the scripts */
 	struct script *app;
+	struct app_script tunneled;
 	struct script *starter;
 	struct tunneler *tunneler;
 	/* Log lines and output of scripts in one order. */

@@ -388,15 +388,18 @@ int yamux_in(struct yamux *y, const void *data, size_t len, uint64_t now_us,
 	const uint8_t *at = data;
 
 	y->now_us = now_us;
-	y->depth++;
 	while (len && !y->ended.code) {
-		size_t took = y->body_left ? take_body(y, at, len) :
-					     take_header(y, at, len);
+		size_t took;
 
+		y->depth++;
+		took = y->body_left ? take_body(y, at, len) :
+				      take_header(y, at, len);
+		y->depth--;
 		at += took;
 		len -= took;
+		/* A stream that is over is so wherever the bytes are cut. */
+		yamux_sweep(y);
 	}
-	y->depth--;
 	yamux_pump(y);
 	return ended_error(y, error);
 }

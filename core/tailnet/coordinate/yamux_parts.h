@@ -92,6 +92,8 @@ struct yamux_stream *yamux_stream_new(struct yamux *y, uint32_t id);
 void yamux_stream_free(struct yamux_stream *s);
 /* Tells the owner that nothing more will come. */
 void yamux_stream_ended(struct yamux_stream *s, int err);
+/* Frees the streams that are over, unless a callback is under way. */
+void yamux_sweep(struct yamux *y);
 /* Moves data to the output, a frame of each stream in turn; buries the dead. */
 void yamux_pump(struct yamux *y);
 

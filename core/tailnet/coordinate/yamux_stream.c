@@ -84,6 +84,19 @@ static void stream_send_fin(struct yamux_stream *s)
 	yamux_put_control(s->yamux, FRAME_WINDOW, FLAG_FIN, s->id, 0);
 }
 
+void yamux_sweep(struct yamux *y)
+{
+	if (y->depth > 0)
+		return;
+	list_each(at, safe, &y->streams) {
+		struct yamux_stream *s =
+			container_of(at, struct yamux_stream, link);
+
+		if (stream_over(s))
+			yamux_stream_free(s);
+	}
+}
+
 void yamux_pump(struct yamux *y)
 {
 	bool moved = true;
@@ -94,14 +107,9 @@ void yamux_pump(struct yamux *y)
 			moved |= stream_send_data(
 				container_of(at, struct yamux_stream, link));
 	}
-	list_each(at, safe, &y->streams) {
-		struct yamux_stream *s =
-			container_of(at, struct yamux_stream, link);
-
-		stream_send_fin(s);
-		if (y->depth == 0 && stream_over(s))
-			yamux_stream_free(s);
-	}
+	list_each(at, safe, &y->streams)
+		stream_send_fin(container_of(at, struct yamux_stream, link));
+	yamux_sweep(y);
 }
 
 void yamux_stream_ended(struct yamux_stream *s, int err)

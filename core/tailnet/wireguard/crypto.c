@@ -96,7 +96,7 @@ void wg_hmac(uint8_t out[WG_HASH_LEN], const uint8_t key[WG_HASH_LEN],
 }
 
 void wg_kdf(const uint8_t chain[WG_HASH_LEN], const void *input, size_t len,
-	    uint8_t *const outputs[], unsigned count)
+	    uint8_t *const outputs[], uint8_t count)
 {
 	uint8_t secret[WG_HASH_LEN];
 	uint8_t output[WG_HASH_LEN];

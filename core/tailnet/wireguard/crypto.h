@@ -28,7 +28,7 @@ void wg_hmac(uint8_t out[WG_HASH_LEN], const uint8_t key[WG_HASH_LEN],
  * key. An output may be the chaining key itself.
  */
 void wg_kdf(const uint8_t chain[WG_HASH_LEN], const void *input, size_t len,
-	    uint8_t *const outputs[], unsigned count);
+	    uint8_t *const outputs[], uint8_t count);
 
 /* Keyed BLAKE2s-128; one handle, keyed anew for each use. */
 struct wg_mac {

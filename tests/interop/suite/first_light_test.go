@@ -1,6 +1,7 @@
 package suite
 
 import (
+	"bytes"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/json"
@@ -287,14 +288,15 @@ func goClient(t *testing.T, d *deployment, args ...string) {
 	if d.CAFile != "" {
 		client.Args = append(client.Args[:2], append([]string{"--ca", d.CAFile}, client.Args[2:]...)...)
 	}
-	client.Stderr = os.Stderr
+	var stderr bytes.Buffer
+	client.Stderr = &stderr
 	out, err := client.Output()
 	var answer struct {
 		Result struct{ Stdout string }
 	}
 	json.Unmarshal(out, &answer)
 	if err != nil || strings.TrimSpace(answer.Result.Stdout) != "foo" {
-		t.Fatalf("peer client: %v: %s", err, out)
+		t.Fatalf("peer client: %v: %s\n%s", err, out, stderr.String())
 	}
 }
 
@@ -308,9 +310,13 @@ func TestGoClientAgainstSimulateByUpgrade(t *testing.T) {
 }
 
 func TestGoClientAgainstSimulateByWebSocket(t *testing.T) {
-	goClient(t, simulate(t), "--no-direct", "--derp-websocket", "exec", "echo foo")
+	goClient(t, simulate(t, "--websockets-only"), "--no-direct", "--derp-websocket", "exec", "echo foo")
+}
+
+func TestGoClientAgainstSimulateTLS(t *testing.T) {
+	goClient(t, simulate(t, "--tls"), "--no-direct", "exec", "echo foo")
 }
 
 func TestGoClientAgainstSimulateStopped(t *testing.T) {
-	goClient(t, simulate(t, "--workspace-state", "stopped"), "--no-direct", "--derp-websocket", "exec", "echo foo")
+	goClient(t, simulate(t, "--workspace-state", "stopped"), "--no-direct", "exec", "echo foo")
 }

@@ -17,6 +17,7 @@ struct end {
 	int end_err;
 	bool refuse;
 	bool echo;
+	bool close_at_end;
 };
 
 static bool on_accept(void *user, struct yamux_stream *stream)
@@ -42,9 +43,10 @@ static void on_end(void *user, struct yamux_stream *stream, int err)
 {
 	struct end *end = user;
 
-	(void)stream;
 	end->ends++;
 	end->end_err = err;
+	if (end->close_at_end)
+		yamux_close(stream);
 }
 
 static const struct yamux_events events = { on_accept, on_data, on_end };
@@ -307,6 +309,33 @@ static void test_fin_with_data(void **state)
 	end_clear(&server);
 }
 
+/* Found by the yamux fuzz target: what a cut may not change. */
+static void test_cuts_change_nothing(void **state)
+{
+	/* SYN and FIN, data behind it, and a stream that lives. */
+	struct bytes wire = unhex("000000050000000100000000"
+				  "000000000000000100000002" "7a7a"
+				  "000100010000000300000000"
+				  "000000040000000300000003" "616263");
+
+	(void)state;
+	for (size_t cut = 0; cut <= wire.len; cut++) {
+		struct end server;
+
+		end_init(&server, YAMUX_SERVER);
+		server.close_at_end = true;
+		assert_int_equal(yamux_in(server.yamux, wire.data, cut, 0,
+					  NULL), 0);
+		assert_int_equal(yamux_in(server.yamux, wire.data + cut,
+					  wire.len - cut, 0, NULL), 0);
+		assert_int_equal(server.accepts, 2);
+		assert_int_equal(server.ends, 2);
+		assert_int_equal(server.received.len, 3);
+		assert_int_equal(yamux_stream_count(server.yamux), 0);
+		end_clear(&server);
+	}
+}
+
 static void test_keepalive(void **state)
 {
 	struct end client;
@@ -397,6 +426,7 @@ int main(void)
 		cmocka_unit_test(test_stream_id_reuse),
 		cmocka_unit_test(test_refusing_and_the_stream_cap),
 		cmocka_unit_test(test_fin_with_data),
+		cmocka_unit_test(test_cuts_change_nothing),
 		cmocka_unit_test(test_keepalive),
 		cmocka_unit_test(test_write_open_and_close_timeouts),
 		cmocka_unit_test(test_ping_flood),

@@ -125,6 +125,8 @@ static void nonsense_is_refused_by_name(void **state)
 	refuse("run x.lua --quiet=yes", "--quiet takes no value");
 	refuse("run x.lua --wait maybe", "maybe");
 	refuse("run x.lua --wait ye", "ye");
+	refuse("run x.lua --wait yes|no", "yes|no");
+	refuse("run x.lua --wait=", "'' is not");
 	refuse("run x.lua --parameter novalue", "NAME=VALUE");
 	refuse("fsm --tls", "--tls is no option of fsm");
 	refuse("simulate --workspace-state gone", "gone");

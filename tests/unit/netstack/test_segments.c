@@ -598,6 +598,32 @@ static void test_zero_window(void **state)
 }
 
 /* A peer that never answers a probe is dead in the end. */
+/*
+ * gVisor draws its window in when its buffer is fuller than it had promised.
+ * An ACK beyond that edge is refused: with data stalled both ways neither end
+ * would ever hear the other (seen at 55 KB in flight; the agent gave up).
+ */
+static void test_window_drawn_in(void **state)
+{
+	struct script s;
+
+	(void)state;
+	script_init(&s, true, true, NULL);
+	script_write(&s, 900);
+	script_expect(&s, 1, 900, TCP_ACK);
+	script_put(&s, &(struct put){ .seq = 1, .ack = 1, .closed = true });
+	script_put(&s, &(struct put){ .seq = 101, .ack = 1, .closed = true,
+				      .data = "hole", .len = 4 });
+	script_expect(&s, 1, 0, TCP_ACK);
+	script_put(&s, &(struct put){ .seq = 101, .ack = 401, .closed = true,
+				      .data = "hole", .len = 4 });
+	script_expect(&s, 401, 0, TCP_ACK);
+	script_put(&s, &(struct put){ .seq = 101, .ack = 901,
+				      .data = "hole", .len = 4 });
+	script_expect(&s, 901, 0, TCP_ACK);
+	script_clear(&s);
+}
+
 static void test_probes_unanswered(void **state)
 {
 	struct script s;
@@ -875,6 +901,7 @@ int main(void)
 		cmocka_unit_test(test_blind_attacks),
 		cmocka_unit_test(test_data_before_reset),
 		cmocka_unit_test(test_zero_window),
+		cmocka_unit_test(test_window_drawn_in),
 		cmocka_unit_test(test_probes_unanswered),
 		cmocka_unit_test(test_never_reads),
 		cmocka_unit_test(test_keepalive),

@@ -40,7 +40,7 @@ static int accept_ssh(void *user, struct stream *stream)
 	return sshd_accept(user, stream);
 }
 
-static void run(const char *name, bool trusted)
+static void run(const char *name)
 {
 	struct fixture f;
 	struct fake_conn fake;
@@ -52,7 +52,6 @@ static void run(const char *name, bool trusted)
 	fixture_init(&f);
 	fake_conn_init(&fake, &f.v.loop);
 	f.config.local = &fake.local;
-	f.config.trusted = trusted;
 	exec_handler_init(&handler, &f.v.loop);
 	assert_int_equal(sshd_new(&f.v.loop, NULL, &handler, &sshd), 0);
 	fake.on_ssh = accept_ssh;
@@ -79,21 +78,13 @@ static void run(const char *name, bool trusted)
 static void ssh(void **state)
 {
 	(void)state;
-	run("ssh", false);
-}
-
-/* Here, because it takes one object of each kind. */
-static void meta_names_what_is_registered(void **state)
-{
-	(void)state;
-	run("meta", true);
+	run("ssh");
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(ssh),
-		cmocka_unit_test(meta_names_what_is_registered),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -387,6 +387,62 @@ static void away_but_answering(void **state)
 	assert_int_equal(ping_agent(f), 0);
 }
 
+/* trust.md: refused, or timed out; and the data path goes on. */
+static void says_nothing(void **state)
+{
+	struct fixture *f = *state;
+
+	come_up(f);
+	f->world.deaf = true;
+	world_cut_coordinate(&f->world);
+	world_run(&f->world, 2 * MINUTE);
+	assert_in_range(f->world.dials, 3, 20);
+	assert_int_equal(ping_agent(f), 0);
+	f->world.deaf = false;
+	world_run(&f->world, MINUTE);
+	assert_int_equal(ping_agent(f), 0);
+	assert_int_equal(f->left + f->fatals, 0);
+}
+
+static void no_coordinator_there(void **state)
+{
+	static const struct {
+		const char *bytes;
+		size_t len;
+	} garbage[] = {
+		{ "HTTP/1.1 200 OK\r\n\r\n", 19 },
+		/* 4 GiB of data on stream 1. */
+		{ "\0\0\0\0\0\0\0\1\xff\xff\xff\xff", 12 },
+		/* Streams that nobody opened; an unknown type. */
+		{ "\0\1\0\1\0\0\0\2\0\0\0\0", 12 },
+		{ "\0\x77\0\0\0\0\0\0\0\0\0\0", 12 },
+		/* A DRPC frame of 2^63 bytes on stream 1. */
+		{ "\0\0\0\0\0\0\0\1\0\0\0\x0d"
+		  "\5\1\1\xff\xff\xff\xff\xff\xff\xff\xff\x7f\0", 25 },
+		/* "Go away", because of an error. */
+		{ "\0\3\0\0\0\0\0\0\0\0\0\1", 12 },
+	};
+	struct fixture *f = *state;
+
+	come_up(f);
+	for (size_t i = 0; i < sizeof(garbage) / sizeof(*garbage); i++) {
+		unsigned dials = f->world.dials;
+
+		f->world.garbage = garbage[i].bytes;
+		f->world.garbage_len = garbage[i].len;
+		world_cut_coordinate(&f->world);
+		world_run(&f->world, MINUTE);
+		if (f->world.dials < dials + 2)
+			fail_msg("garbage %zu was taken for good", i);
+		assert_int_equal(ping_agent(f), 0);
+		f->world.garbage = NULL;
+		world_cut_coordinate(&f->world);
+		world_run(&f->world, MINUTE);
+		assert_int_equal(f->left + f->fatals, 0);
+	}
+	assert_int_equal(ping_agent(f), 0);
+}
+
 static void refused_token(void **state)
 {
 	struct fixture *f = *state;
@@ -608,6 +664,8 @@ int main(void)
 		TEST(long_outage),
 		TEST(left_while_we_were_away),
 		TEST(away_but_answering),
+		TEST(says_nothing),
+		TEST(no_coordinator_there),
 		TEST(refused_token),
 		TEST(final_on_the_first_dial),
 		TEST(not_final_later),

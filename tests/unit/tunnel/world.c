@@ -281,6 +281,9 @@ static void socket_opened(void *user)
 					       &socket->server), 0);
 	if (world->hang_up)
 		socket_drop(socket);
+	else if (world->garbage)
+		(void)channel_send(socket->channel, world->garbage,
+				   world->garbage_len);
 }
 
 static int feed(struct socket *socket, const uint8_t *data, size_t len)
@@ -300,7 +303,7 @@ static void socket_message(void *user, const uint8_t *data, size_t len)
 {
 	struct socket *socket = user;
 
-	if (socket->world->deaf)
+	if (socket->world->deaf || socket->world->garbage)
 		return;
 	if (feed(socket, data, len) < 0)
 		socket_drop(socket);

@@ -77,6 +77,8 @@ struct world {
 	const char *refuse_body;
 	bool refuse_tokens;	/* 401 with validations to a resume token */
 	bool hang_up;		/* accepts, then closes at once */
+	const char *garbage;	/* said, again and again, in place of yamux */
+	size_t garbage_len;
 	bool deaf;		/* sockets take all and say nothing */
 	bool bytewise;
 	/* what was seen */

@@ -1,5 +1,8 @@
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
+#include "core/host/lua_host.h"
 #include "core/io/io.h"
 #include "core/script/local_io.h"
 #include "core/script/state.h"
@@ -18,6 +21,8 @@ struct module {
 	struct script_local *local;
 	struct stream *stdio;
 	struct script *script;
+	struct lua_host host;
+	char lua_path[4096];
 };
 
 static void run_until(void *user, const bool *done)
@@ -68,6 +73,36 @@ static struct module *new_module(lua_State *L)
 	return module;
 }
 
+/* The directory of our Lua files, as package.path finds them. */
+static void find_lua_path(lua_State *L, struct module *module)
+{
+	static const char last[] = "/starters/api.lua";
+	size_t len;
+	const char *path;
+
+	lua_getglobal(L, "package");
+	lua_getfield(L, -1, "searchpath");
+	lua_pushliteral(L, "starters.api");
+	lua_getfield(L, -3, "path");
+	lua_call(L, 2, 1);
+	path = lua_tolstring(L, -1, &len);
+	if (path && len >= sizeof(last) && len < sizeof(module->lua_path))
+		snprintf(module->lua_path, sizeof(module->lua_path), "%.*s",
+			 (int)(len - (sizeof(last) - 1)), path);
+	lua_pop(L, 2);
+}
+
+static int register_host(struct module *module)
+{
+	module->host = (struct lua_host){
+		.io = module->io,
+		.rng = &module->rng,
+		.lua_path = module->lua_path,
+		.trusted = true,
+	};
+	return lua_host_register(module->script, &module->host);
+}
+
 static int open_module(lua_State *L, struct module *module)
 {
 	struct io_config io_config = { 0 };
@@ -82,7 +117,10 @@ static int open_module(lua_State *L, struct module *module)
 	config.loop = io_loop(module->io);
 	config.rng = &module->rng;
 	config.local = module->local;
-	if (script_attach(L, &config, &module->script) < 0)
+	find_lua_path(L, module);
+	config.lua_path = module->lua_path;
+	if (script_attach(L, &config, &module->script) < 0 ||
+	    register_host(module) < 0)
 		return luaL_error(L, "tunnel: not enough memory");
 	module->script->run_until = run_until;
 	module->script->run_user = module;

@@ -49,6 +49,9 @@ end
 local FIELDS = {   -- computed by __index, so no methods
   conn = { "tunnel", "agent_id", "agent_name", "address" },
   ssh_channel = { "stderr" },
+  fault = { "fired" },
+  simulation = { "url", "token" },
+  simulated_workspace = { "name", "id" },
 }
 
 local function source()
@@ -59,8 +62,14 @@ local function source()
   return text
 end
 
-local function make_one_of_each(conn)
-  local listener = assert(tunnel.listen("mem:1", print))
+-- One object of each kind, so that its metatable is registered.
+local function make_one_of_each()
+  local sim <close> = assert(tunnel.simulate{})
+  local workspace <close> = assert(sim:workspace{ ports = { [7] = function(stream) stream:receive() end } })
+  local fault <close> = sim:fail{ path = "/nothing" }
+  local opened <close> = assert(sim:open{ workspace = workspace })
+  local conn <close> = assert(opened:conn())
+  local listener = assert(tunnel.listen("127.0.0.1:0", print))
   local guard <close> = tunnel.mutex():lock()
   local ssh <close> = assert(conn:ssh())
   local made = {
@@ -68,9 +77,10 @@ local function make_one_of_each(conn)
     assert(conn:dial("tcp", 7)), assert(conn:dial("udp", 7)), assert(ssh:open("true")),
   }
   for _, object in ipairs(made) do object:close() end
+  assert(fault.fired == 0)
 end
 
-function t.names(conn)
+function t.names()
   local classes = read(source())
   local plain = {}
   for name, value in pairs(tunnel) do
@@ -80,9 +90,10 @@ function t.names(conn)
   for _, name in ipairs{ "log", "json", "fsm" } do
     expect(name, classes["tunnel." .. name], tunnel[name])
   end
-  make_one_of_each(conn)
+  make_one_of_each()
   for _, class in ipairs{ "listener", "task", "group", "channel", "mutex", "guard", "stream",
-    "datagram", "conn", "tunnel", "ssh", "ssh_channel" } do
+    "datagram", "conn", "tunnel", "ssh", "ssh_channel",
+    "opened", "fault", "simulation", "simulated_workspace" } do
     local named = classes["tunnel." .. class]
     for _, field in ipairs(FIELDS[class] or {}) do
       check.equal(true, named[field], class .. "." .. field)
