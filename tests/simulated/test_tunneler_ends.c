@@ -414,6 +414,36 @@ static void signal_in_each_state(void **state)
 	}
 }
 
+/* What was owed then is said, in the seed's words. */
+static const char *const owed_at[FSM_STATE_COUNT] = {
+	[FSM_ESTABLISH_TAILNET] = "info tailnet: context expired before "
+				  "sending event after failed agent dial",
+	[FSM_TAILNET_UP] = "info app: context expired before sending network "
+			   "application start update",
+	[FSM_SHUTDOWN_APPLICATION] = "info app: context expired before "
+				     "sending app down",
+	[FSM_SHUTDOWN_TAILNET] = "debug tailnet: context expired before "
+				 "sending event after shutting down tailnet",
+};
+
+static void start_fails_after_an_abort(void **state)
+{
+	const struct stage_config config = {
+		.app = SERVICE("tunnel.sleep(2) error('late')", ""),
+	};
+
+	(void)state;
+	stage_open(&stage, &config);
+	stage_until(&stage, FSM_TAILNET_UP);
+	tunneler_abort(stage.tunneler);
+	stage_end(&stage, US_PER_S);
+	check_end(REASON_SIGNAL, 130);
+	assert_int_equal(stage_said(&stage, "info app: context expired before "
+				    "sending event after failed network "
+				    "application start"), 1);
+	stage_clear(&stage);
+}
+
 static void abort_in_each_state(void **state)
 {
 	(void)state;
@@ -429,6 +459,8 @@ static void abort_in_each_state(void **state)
 			  is_down(at) ? 7 : 130);
 		if (at != FSM_EXIT)
 			check_took(asked_us, 0);
+		if (owed_at[at])
+			assert_int_equal(stage_said(&stage, owed_at[at]), 1);
 		stage_clear(&stage);
 	}
 }
@@ -466,6 +498,7 @@ int main(void)
 		cmocka_unit_test(returns_when_it_is_closed),
 		cmocka_unit_test(signal_while_a_job_closes),
 		cmocka_unit_test(signal_in_each_state),
+		cmocka_unit_test(start_fails_after_an_abort),
 		cmocka_unit_test(abort_in_each_state),
 		cmocka_unit_test(owner_gives_up_in_each_state),
 	};
