@@ -278,10 +278,9 @@ void tunneler_take_down(struct tunneler *tunneler)
 	log_info(tunneler->config.log, ROOM, "shutting down tailnet");
 	tunneler->app_over = true;
 	tunneler->down_owed = true;
-	tunneler->tasks_ending =
-		app->ops->end_tasks(app, on_tasks_ended, tunneler) == 0;
-	if (!tunneler->tasks_ending)
-		close_tunnel(tunneler);
+	tunneler->tasks_ending = true;
+	if (app->ops->end_tasks(app, on_tasks_ended, tunneler) < 0)
+		on_tasks_ended(tunneler, NULL);
 }
 
 /* What is still owed is said here: nobody waits for it any more. */

@@ -32,7 +32,7 @@ expect() {
 begin() {
 	rm -f pipe input; mkfifo pipe input
 	exec 4<>input
-	"$tunnelhost" "$@" >pipe 2>err <input 4>&- &
+	"$tunnelhost" "$@" >pipe 2>err <input 4>&- 7>&- &
 	pid=$!
 	exec 3<pipe
 }
@@ -272,6 +272,7 @@ simulated() {
 	begin simulate "$@"
 	IFS= read -r -t 30 -u 3 got || fail 'no exports'
 	server=$pid
+	exec 7>&4	# its stdin stays open when `begin` is used again
 	eval "$got"
 	[ -n "$CODER_URL$CODER_SESSION_TOKEN" ] || fail "'$got'"
 }
@@ -286,7 +287,7 @@ t_simulate_exports() {
 }
 t_simulate_ends_with_its_pipe() {
 	simulated
-	exec 4>&-
+	exec 4>&- 7>&-
 	ends 0
 }
 t_simulate_tls() {
