@@ -18,14 +18,12 @@
 
 #define STATUS_UNREACHABLE 69
 #define STATUS_CONFIG 78
-#define STATUS_DEADLINE 124
-#define START_APP_S 60
 #define FLUSH_US (2 * US_PER_S)
 #define FLUSH_STDERR_MS 1000
 
 /* --- the end -------------------------------------------------------------- */
 
-static void finish(struct run *run, int status)
+void run_finish(struct run *run, int status)
 {
 	if (run->done)
 		return;
@@ -34,11 +32,11 @@ static void finish(struct run *run, int status)
 	io_stop(run->io);
 }
 
-static void fail(struct run *run, int status, const char *what,
+void run_fail(struct run *run, int status, const char *what,
 		 const char *why, const char *hint)
 {
 	console_error(run->console, what, why, hint);
-	finish(run, status);
+	run_finish(run, status);
 }
 
 static const char *hint_for(int code)
@@ -66,7 +64,7 @@ static void fail_error(struct run *run, const char *what,
 {
 	int status = status_of_code(error->code);
 
-	fail(run, status == 1 ? STATUS_UNREACHABLE : status, what,
+	run_fail(run, status == 1 ? STATUS_UNREACHABLE : status, what,
 	     error->message, hint_for(error->code));
 }
 
@@ -79,10 +77,10 @@ static void on_exit_tunnel(void *user, const struct reason *reason)
 		console_error(run->console, reason->what,
 			      reason->error.message,
 			      hint_for_reason(run, reason));
-	finish(run, reason->status);
+	run_finish(run, reason->status);
 }
 
-/* --- the application without a tunnel --------------------------------------- */
+/* --- what a script had to say ------------------------------------------------ */
 
 static void note(struct run *run, const char *source, const char *line)
 {
@@ -96,111 +94,12 @@ static void note(struct run *run, const char *source, const char *line)
 	console_write(run->console, text, (size_t)len);
 }
 
-static void report_script(struct run *run, const char *what,
+void run_report_script(struct run *run, const char *what,
 			  const struct script_result *result)
 {
 	if (result->traceback && result->status != STATUS_CONFIG)
 		note(run, NULL, result->traceback);
 	console_error(run->console, what, result->error.message, NULL);
-}
-
-static void on_alone_ended(void *user, const struct script_result *result)
-{
-	struct run *run = user;
-
-	(void)result;
-	finish(run, run->alone_status);
-}
-
-/* As with a tunnel: close, then the tasks, then whatever is left. */
-static void end_alone(struct run *run)
-{
-	if (script_cancel_tasks(run->app, SCRIPT_TREE_TUNNEL, on_alone_ended,
-				run) < 0)
-		finish(run, run->alone_status);
-}
-
-static void on_alone_closed(void *user, const struct script_result *result)
-{
-	struct run *run = user;
-
-	if (!result->ok)
-		report_script(run, "failed to close", result);
-	end_alone(run);
-}
-
-static void alone_deadline_fired(struct timer *timer)
-{
-	struct run *run = timer->user;
-
-	console_error(run->console, "a deadline ran out",
-		      run->alone_closing ?
-			      "the shutdown budget was spent while closing the "
-			      "application" :
-			      "gave up while starting the application", NULL);
-	finish(run, STATUS_DEADLINE);
-}
-
-static void set_alone_deadline(struct run *run, double seconds)
-{
-	struct loop *loop = io_loop(run->io);
-
-	run->alone_deadline = (struct timer){ .fire = alone_deadline_fired,
-					      .user = run };
-	timer_set(loop, &run->alone_deadline,
-		  loop_now_us(loop) + (uint64_t)(seconds * 1e6));
-}
-
-static void close_alone(struct run *run, const char *kind,
-			const struct error *error, int status)
-{
-	const struct script_reason reason = {
-		.kind = kind,
-		.message = error ? error->message : "",
-		.code = error ? error->code : 0,
-	};
-
-	if (run->alone_closing)
-		return;
-	timer_stop(io_loop(run->io), &run->alone_deadline);
-	run->alone_closing = true;
-	run->alone_status = status;
-	set_alone_deadline(run, run->options->shutdown_timeout_s);
-	if (script_call_close(run->app, &reason, on_alone_closed, run) < 0)
-		end_alone(run);
-}
-
-static void alone_failed(struct run *run, const struct script_result *result)
-{
-	bool job = script_is_job(run->app);
-
-	report_script(run, !job ? "failed to start" :
-			   result->traceback ?
-				  "the script failed" :
-				  "the script ended with an error", result);
-	close_alone(run, "app_failed", &result->error, result->status);
-}
-
-static void on_alone_started(void *user, const struct script_result *result)
-{
-	struct run *run = user;
-
-	if (run->alone_closing)
-		return;
-	timer_stop(io_loop(run->io), &run->alone_deadline);
-	if (!result->ok)
-		alone_failed(run, result);
-	else if (script_is_job(run->app))
-		close_alone(run, "app_done", NULL, result->status);
-}
-
-static void start_alone(struct run *run)
-{
-	run->alone = true;
-	if (!script_is_job(run->app))
-		set_alone_deadline(run, START_APP_S);
-	if (script_call_start(run->app, NULL, 1, on_alone_started, run) < 0)
-		fail(run, 70, "failed to start", "no memory", NULL);
 }
 
 /* --- the tunnel ----------------------------------------------------------------- */
@@ -314,8 +213,8 @@ static void on_starter_loaded(void *user, const struct script_result *result)
 	struct run *run = user;
 
 	if (!result->ok) {
-		report_script(run, "the starter cannot be loaded", result);
-		finish(run, result->status);
+		run_report_script(run, "the starter cannot be loaded", result);
+		run_finish(run, result->status);
 		return;
 	}
 	resolve(run);
@@ -333,7 +232,7 @@ static void load_starter(struct run *run)
 	}
 	if (script_load_starter(run->starter, path, on_starter_loaded, run) <
 	    0)
-		fail(run, 70, "the starter cannot be loaded", "no memory",
+		run_fail(run, 70, "the starter cannot be loaded", "no memory",
 		     NULL);
 }
 
@@ -342,14 +241,14 @@ static void on_initialised(void *user, const struct script_result *result)
 	struct run *run = user;
 
 	if (!result->ok) {
-		report_script(run, "the script's init failed", result);
-		finish(run, result->status);
+		run_report_script(run, "the script's init failed", result);
+		run_finish(run, result->status);
 		return;
 	}
 	if (run->workspace_text)
 		load_starter(run);
 	else
-		start_alone(run);
+		run_start_alone(run);
 }
 
 static void on_arguments(void *user, const struct script_result *result)
@@ -360,7 +259,7 @@ static void on_arguments(void *user, const struct script_result *result)
 		struct stream *out = run->stdio;
 
 		(void)stream_write(out, result->text, strlen(result->text));
-		finish(run, 0);
+		run_finish(run, 0);
 		return;
 	}
 	if (!result->ok) {
@@ -369,16 +268,16 @@ static void on_arguments(void *user, const struct script_result *result)
 		if (result->text)
 			console_write(run->console, result->text,
 				      strlen(result->text));
-		finish(run, result->status);
+		run_finish(run, result->status);
 		return;
 	}
 	/* Only now: usage needs neither a token nor a network. */
 	if (run->workspace_text && run_sign_in(run) < 0) {
-		finish(run, run->status);
+		run_finish(run, run->status);
 		return;
 	}
 	if (script_call_init(run->app, on_initialised, run) < 0)
-		fail(run, 70, "failed to start", "no memory", NULL);
+		run_fail(run, 70, "failed to start", "no memory", NULL);
 }
 
 static void on_loaded(void *user, const struct script_result *result)
@@ -387,14 +286,14 @@ static void on_loaded(void *user, const struct script_result *result)
 	const struct option_list *arguments = &run->options->arguments;
 
 	if (!result->ok) {
-		report_script(run, "the script cannot be loaded", result);
-		finish(run, result->status);
+		run_report_script(run, "the script cannot be loaded", result);
+		run_finish(run, result->status);
 		return;
 	}
 	if (script_parse_args(run->app, run->program, (int)arguments->count,
 			      (char *const *)arguments->items, on_arguments,
 			      run) < 0)
-		fail(run, 70, "failed to start", "no memory", NULL);
+		run_fail(run, 70, "failed to start", "no memory", NULL);
 }
 
 static void load_app(struct run *run)
@@ -410,7 +309,7 @@ static void load_app(struct run *run)
 		err = script_load_app(run->app, run->script_path, on_loaded,
 				      run);
 	if (err < 0)
-		fail(run, 70, "the script cannot be loaded", "no memory",
+		run_fail(run, 70, "the script cannot be loaded", "no memory",
 		     NULL);
 }
 
@@ -440,9 +339,9 @@ static void on_signal(void *user, int signo)
 	if (run->tunneler)
 		tunneler_shutdown(run->tunneler, REASON_SIGNAL, status);
 	else if (run->alone)
-		close_alone(run, "signal", NULL, status);
+		run_close_alone(run, "signal", NULL, status);
 	else
-		finish(run, status);
+		run_finish(run, status);
 }
 
 /* --- life ------------------------------------------------------------------------------- */

@@ -2,6 +2,7 @@
  * core/host/run_private.h: what run.c and run_target.c share.
  *
  * run.c		loading, running, signals, the end
+ * run_alone.c	the application without a tunnel
  * run_target.c	which script, which workspace, which deployment
  */
 #ifndef TUNNELHOST_HOST_RUN_PRIVATE_H
@@ -63,6 +64,19 @@ struct run {
 	bool flushed;
 	int status;
 };
+
+/* Ends the loop, once; the first status stands. */
+void run_finish(struct run *run, int status);
+void run_fail(struct run *run, int status, const char *what, const char *why,
+	      const char *hint);
+/* Traceback, if any, and error. */
+void run_report_script(struct run *run, const char *what,
+		       const struct script_result *result);
+
+void run_start_alone(struct run *run);
+/* close, then the tasks, then the end; the first call counts. */
+void run_close_alone(struct run *run, const char *kind,
+		     const struct error *error, int status);
 
 /* `run APP.lua`, or the shipped application of a command. */
 int run_find_script(struct run *run, struct error *error);
