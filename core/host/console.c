@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -36,21 +37,42 @@ static void put(struct console *console, const char *text, size_t len)
 		write_all(STDERR_FILENO, text, len);
 }
 
+/* A line that wraps could not be erased. */
+static int columns(void)
+{
+	struct winsize size;
+
+	if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 20)
+		return size.ws_col;
+	return 80;
+}
+
 static void draw_progress(struct console *console)
 {
-	char line[256];
 	uint64_t seconds = (loop_now_us(console->loop) - console->since_us) /
 			   US_PER_S;
+	char time[32] = "";
+	char line[256];
+	int room;
 	int len;
 
 	if (seconds > 0)
-		len = snprintf(line, sizeof(line), ERASE_LINE "%s (%llu s)",
-			       console->what, (unsigned long long)seconds);
-	else
-		len = snprintf(line, sizeof(line), ERASE_LINE "%s",
-			       console->what);
+		snprintf(time, sizeof(time), " (%llu s)",
+			 (unsigned long long)seconds);
+	room = columns() - 2 - (int)strlen(time);
+	len = snprintf(line, sizeof(line), ERASE_LINE "%.*s\u2026%s", room,
+		       console->what, time);
 	put(console, line, (size_t)len);
 	console->shown = true;
+}
+
+static void print_progress(struct console *console)
+{
+	char line[256];
+	int len = snprintf(line, sizeof(line), "tunnelhost: %s\n",
+			   console->what);
+
+	put(console, line, (size_t)len);
 }
 
 static void erase_progress(struct console *console)
@@ -76,6 +98,10 @@ static void tick(struct timer *timer)
 
 	if (!console->what[0])
 		return;
+	if (!console->terminal) {
+		print_progress(console);
+		return;
+	}
 	draw_progress(console);
 	timer_set(console->loop, timer, loop_now_us(console->loop) + TICK_US);
 }
@@ -191,31 +217,46 @@ void console_error(struct console *console, const char *what, const char *why,
 	put(console, text, (size_t)len);
 }
 
+static void end_progress(struct console *console)
+{
+	erase_progress(console);
+	if (console->loop)
+		timer_stop(console->loop, &console->tick);
+	console->what[0] = '\0';
+}
+
+static void begin_progress(struct console *console, const char *format,
+			   va_list args, bool now)
+{
+	if (console->quiet || !console->loop)
+		return;
+	(void)vsnprintf(console->what, sizeof(console->what), format, args);
+	console->since_us = loop_now_us(console->loop);
+	timer_set(console->loop, &console->tick, console->since_us + TICK_US);
+	if (console->terminal && now)
+		draw_progress(console);
+	else
+		erase_progress(console);
+}
+
 void console_progress(struct console *console, const char *format, ...)
 {
 	va_list args;
-	int len;
 
 	if (!format) {
-		erase_progress(console);
-		if (console->loop)
-			timer_stop(console->loop, &console->tick);
-		console->what[0] = '\0';
+		end_progress(console);
 		return;
 	}
-	if (console->quiet || !console->loop)
-		return;
 	va_start(args, format);
-	len = vsnprintf(console->what, sizeof(console->what), format, args);
+	begin_progress(console, format, args, true);
 	va_end(args);
-	(void)len;
-	console->since_us = loop_now_us(console->loop);
-	if (!console->terminal) {
-		put(console, "tunnelhost: ", strlen("tunnelhost: "));
-		put(console, console->what, strlen(console->what));
-		put(console, "\n", 1);
-		return;
-	}
-	draw_progress(console);
-	timer_set(console->loop, &console->tick, console->since_us + TICK_US);
+}
+
+void console_progress_later(struct console *console, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	begin_progress(console, format, args, false);
+	va_end(args);
 }

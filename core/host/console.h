@@ -3,7 +3,8 @@
  *
  * Log lines (text or JSON), errors (`tunnelhost: WHAT: WHY`), and progress:
  * on a terminal one line that says which state, why and for how long, else
- * plain lines. Never blocks: everything goes through io's bounded writer.
+ * a plain line for what lasts a second. Never blocks: everything goes
+ * through io's bounded writer.
  */
 #ifndef TUNNELHOST_HOST_CONSOLE_H
 #define TUNNELHOST_HOST_CONSOLE_H
@@ -52,6 +53,9 @@ void console_error(struct console *console, const char *what, const char *why,
 		   const char *hint);
 /* The new line of progress; NULL ends it. */
 void console_progress(struct console *console, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+/* The same for what ends soon as a rule: nothing for a second. */
+void console_progress_later(struct console *console, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 /* Raw text to stderr, above the line of progress. */
 void console_write(struct console *console, const char *text, size_t len);

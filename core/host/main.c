@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "core/host/fsm_print.h"
+#include "core/host/login.h"
 #include "core/host/options.h"
 #include "core/host/replay.h"
 #include "core/host/run.h"
@@ -105,8 +106,10 @@ static int dispatch(const struct options *options, struct console *console)
 		return replay_command(options, console);
 	if (strcmp(name, "fsm") == 0)
 		return fsm_command(options, console);
-	if (strcmp(name, "simulate") == 0)
+	if (strcmp(name, "simulate") == 0) {
+		login_forget_environment();	/* its agents have children */
 		return simulate_command(options, console);
+	}
 	return run_command(options, console);
 }
 

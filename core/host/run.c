@@ -19,10 +19,11 @@
 #define STATUS_UNREACHABLE 69
 #define STATUS_CONFIG 78
 #define FLUSH_US (2 * US_PER_S)
+#define FLUSH_STDERR_MS 1000
 
-/* --- the end -------------------------------------------------------------- */
+/* --- the end ------------------------------------------------------------- */
 
-static void finish(struct run *run, int status)
+void run_finish(struct run *run, int status)
 {
 	if (run->done)
 		return;
@@ -31,11 +32,11 @@ static void finish(struct run *run, int status)
 	io_stop(run->io);
 }
 
-static void fail(struct run *run, int status, const char *what,
+void run_fail(struct run *run, int status, const char *what,
 		 const char *why, const char *hint)
 {
 	console_error(run->console, what, why, hint);
-	finish(run, status);
+	run_finish(run, status);
 }
 
 static const char *hint_for(int code)
@@ -46,13 +47,24 @@ static const char *hint_for(int code)
 	return NULL;
 }
 
+static const char *hint_for_reason(const struct run *run,
+				   const struct reason *reason)
+{
+	if (reason->kind == REASON_STOPPED && run->options->no_autostart)
+		return "  start it, or leave out --disable-autostart";
+	if (reason->kind == REASON_DEADLINE &&
+	    !tunneler_fsm(run->tunneler)->has_agent)
+		return "  --timeout SECONDS waits longer";
+	return hint_for(reason->error.code);
+}
+
 /* A failure before there is a tunnel. */
 static void fail_error(struct run *run, const char *what,
 		       const struct error *error)
 {
 	int status = status_of_code(error->code);
 
-	fail(run, status == 1 ? STATUS_UNREACHABLE : status, what,
+	run_fail(run, status == 1 ? STATUS_UNREACHABLE : status, what,
 	     error->message, hint_for(error->code));
 }
 
@@ -64,78 +76,65 @@ static void on_exit_tunnel(void *user, const struct reason *reason)
 	if (reason->what)
 		console_error(run->console, reason->what,
 			      reason->error.message,
-			      hint_for(reason->error.code));
-	finish(run, reason->status);
+			      hint_for_reason(run, reason));
+	run_finish(run, reason->status);
 }
 
-/* --- the application without a tunnel ------------------------------------- */
+/* --- what a script had to say -------------------------------------------- */
 
-static void report_script(struct run *run, const char *what,
+static void note(struct run *run, const char *source, const char *line)
+{
+	char text[4096];
+	int len = snprintf(text, sizeof(text) - 1, "%s%s%s",
+			   source ? source : "", source ? ": " : "", line);
+
+	if (len >= (int)sizeof(text) - 1)
+		len = (int)sizeof(text) - 2;
+	text[len++] = '\n';
+	console_write(run->console, text, (size_t)len);
+}
+
+void run_report_script(struct run *run, const char *what,
 			  const struct script_result *result)
 {
-	if (result->traceback) {
-		console_write(run->console, result->traceback,
-			      strlen(result->traceback));
-		console_write(run->console, "\n", 1);
-	}
+	if (result->traceback && result->status != STATUS_CONFIG)
+		note(run, NULL, result->traceback);
 	console_error(run->console, what, result->error.message, NULL);
 }
 
-static void on_alone_closed(void *user, const struct script_result *result)
-{
-	struct run *run = user;
+/* --- the tunnel ---------------------------------------------------------- */
 
-	if (!result->ok)
-		report_script(run, "failed to close", result);
-	finish(run, run->alone_status);
+static bool winding_down(const struct run *run)
+{
+	const struct fsm *fsm =
+		run->tunneler ? tunneler_fsm(run->tunneler) : NULL;
+
+	return fsm && (fsm->state == FSM_SHUTDOWN_APPLICATION ||
+		       fsm->state == FSM_SHUTDOWN_TAILNET);
 }
 
-static void close_alone(struct run *run, const char *kind, int status)
-{
-	const struct script_reason reason = { .kind = kind, .message = "" };
-
-	run->alone_status = status;
-	if (script_call_close(run->app, &reason, on_alone_closed, run) < 0)
-		finish(run, status);
-}
-
-static void on_alone_started(void *user, const struct script_result *result)
-{
-	struct run *run = user;
-
-	if (!result->ok) {
-		report_script(run, "the script failed", result);
-		close_alone(run, "app_failed", result->status);
-	} else if (script_is_job(run->app)) {
-		close_alone(run, "app_done", result->status);
-	}
-}
-
-static void start_alone(struct run *run)
-{
-	run->alone = true;
-	if (script_call_start(run->app, NULL, 1, on_alone_started, run) < 0)
-		fail(run, 70, "failed to start", "no memory", NULL);
-}
-
-/* --- the tunnel ----------------------------------------------------------- */
-
+/* The screen is the application's until winding down takes long. */
 static void on_progress(void *user, const char *line)
 {
 	struct run *run = user;
 
-	console_progress(run->console, "%s: %s", run->workspace->name, line);
+	if (!line)
+		console_progress(run->console, NULL);
+	else if (winding_down(run))
+		console_progress_later(run->console, "%s: %s",
+				       run->workspace->name, line);
+	else
+		console_progress(run->console, "%s: %s", run->workspace->name,
+				 line);
 }
 
+/* A starter's lines are progress too. */
 static void on_note(void *user, const char *source, const char *line)
 {
 	struct run *run = user;
-	char text[4096];
-	int len = snprintf(text, sizeof(text), "%s: %s\n", source, line);
 
-	console_write(run->console, text,
-		      len < (int)sizeof(text) ? (size_t)len :
-						sizeof(text) - 1);
+	if (!source || !run->options->quiet)
+		note(run, source, line);
 }
 
 static void start_tunneler(struct run *run)
@@ -207,15 +206,15 @@ static void resolve(struct run *run)
 		fail_error(run, "the deployment cannot be asked", &error);
 }
 
-/* --- loading -------------------------------------------------------------- */
+/* --- loading ------------------------------------------------------------- */
 
 static void on_starter_loaded(void *user, const struct script_result *result)
 {
 	struct run *run = user;
 
 	if (!result->ok) {
-		report_script(run, "the starter cannot be loaded", result);
-		finish(run, result->status);
+		run_report_script(run, "the starter cannot be loaded", result);
+		run_finish(run, result->status);
 		return;
 	}
 	resolve(run);
@@ -233,7 +232,7 @@ static void load_starter(struct run *run)
 	}
 	if (script_load_starter(run->starter, path, on_starter_loaded, run) <
 	    0)
-		fail(run, 70, "the starter cannot be loaded", "no memory",
+		run_fail(run, 70, "the starter cannot be loaded", "no memory",
 		     NULL);
 }
 
@@ -242,14 +241,14 @@ static void on_initialised(void *user, const struct script_result *result)
 	struct run *run = user;
 
 	if (!result->ok) {
-		report_script(run, "the script's init failed", result);
-		finish(run, result->status);
+		run_report_script(run, "the script's init failed", result);
+		run_finish(run, result->status);
 		return;
 	}
 	if (run->workspace_text)
 		load_starter(run);
 	else
-		start_alone(run);
+		run_start_alone(run);
 }
 
 static void on_arguments(void *user, const struct script_result *result)
@@ -260,7 +259,7 @@ static void on_arguments(void *user, const struct script_result *result)
 		struct stream *out = run->stdio;
 
 		(void)stream_write(out, result->text, strlen(result->text));
-		finish(run, 0);
+		run_finish(run, 0);
 		return;
 	}
 	if (!result->ok) {
@@ -269,16 +268,16 @@ static void on_arguments(void *user, const struct script_result *result)
 		if (result->text)
 			console_write(run->console, result->text,
 				      strlen(result->text));
-		finish(run, result->status);
+		run_finish(run, result->status);
 		return;
 	}
 	/* Only now: usage needs neither a token nor a network. */
 	if (run->workspace_text && run_sign_in(run) < 0) {
-		finish(run, run->status);
+		run_finish(run, run->status);
 		return;
 	}
 	if (script_call_init(run->app, on_initialised, run) < 0)
-		fail(run, 70, "failed to start", "no memory", NULL);
+		run_fail(run, 70, "failed to start", "no memory", NULL);
 }
 
 static void on_loaded(void *user, const struct script_result *result)
@@ -287,14 +286,14 @@ static void on_loaded(void *user, const struct script_result *result)
 	const struct option_list *arguments = &run->options->arguments;
 
 	if (!result->ok) {
-		report_script(run, "the script cannot be loaded", result);
-		finish(run, result->status);
+		run_report_script(run, "the script cannot be loaded", result);
+		run_finish(run, result->status);
 		return;
 	}
 	if (script_parse_args(run->app, run->program, (int)arguments->count,
 			      (char *const *)arguments->items, on_arguments,
 			      run) < 0)
-		fail(run, 70, "failed to start", "no memory", NULL);
+		run_fail(run, 70, "failed to start", "no memory", NULL);
 }
 
 static void load_app(struct run *run)
@@ -310,11 +309,20 @@ static void load_app(struct run *run)
 		err = script_load_app(run->app, run->script_path, on_loaded,
 				      run);
 	if (err < 0)
-		fail(run, 70, "the script cannot be loaded", "no memory",
+		run_fail(run, 70, "the script cannot be loaded", "no memory",
 		     NULL);
 }
 
-/* --- signals -------------------------------------------------------------- */
+/* --- signals ------------------------------------------------------------- */
+
+/* The second one, and any once all is done but the last output: at once. */
+static void leave_at_once(struct run *run, int status)
+{
+	run->at_once = true;
+	run->status = status;
+	run->done = run->flushed = true;
+	io_stop(run->io);
+}
 
 static void on_signal(void *user, int signo)
 {
@@ -323,30 +331,31 @@ static void on_signal(void *user, int signo)
 
 	if (signo == SIGUSR2)
 		return;
-	if (run->signalled) {
-		finish(run, status);
+	if (run->signalled || run->done) {
+		leave_at_once(run, status);
 		return;
 	}
 	run->signalled = true;
 	if (run->tunneler)
 		tunneler_shutdown(run->tunneler, REASON_SIGNAL, status);
 	else if (run->alone)
-		close_alone(run, "signal", status);
+		run_close_alone(run, "signal", NULL, status);
 	else
-		finish(run, status);
+		run_finish(run, status);
 }
 
-/* --- life ----------------------------------------------------------------- */
+/* --- life ---------------------------------------------------------------- */
 
-static int make_script(struct run *run, struct script **out,
-		       struct error *error)
+/* A stream wakes one script: standard input and output are the app's. */
+static int make_script(struct run *run, struct stream *stdio,
+		       struct script **out, struct error *error)
 {
 	const struct script_config config = {
 		.loop = io_loop(run->io),
 		.rng = &run->rng,
 		.log = &run->console->log,
 		.local = run->local,
-		.stdio = run->stdio,
+		.stdio = stdio,
 		.diagnostics = &run->diagnostics.stream,
 		.lua_path = run->lua_path,
 		.memory_cap = (size_t)(run->options->script_memory_mib *
@@ -411,11 +420,12 @@ static int set_up(struct run *run, struct error *error)
 	if (err == 0)
 		err = run_find_workspace(run, error);
 	if (err == 0)
-		err = make_script(run, &run->app, error);
+		err = make_script(run, run->stdio, &run->app, error);
 	if (err == 0)
 		err = register_bindings(run, error);
 	if (err == 0)
-		err = make_script(run, &run->starter, error);
+		err = make_script(run, &run->diagnostics.stream, &run->starter,
+				  error);
 	return err;
 }
 
@@ -443,7 +453,7 @@ static void flush_stdout(struct run *run)
 	struct timer timer = { .fire = flush_fired, .user = run };
 	struct loop *loop = io_loop(run->io);
 
-	if (stream_unsent(run->stdio) == 0)
+	if (run->at_once || stream_unsent(run->stdio) == 0)
 		return;
 	run->stdio->on_change = stdout_changed;
 	run->stdio->user = run;
@@ -452,34 +462,46 @@ static void flush_stdout(struct run *run)
 	timer_stop(loop, &timer);
 }
 
-static void tear_down(struct run *run)
+static void end_scripts(struct run *run)
 {
 	rest_cancel(run->resolving);
 	tunneler_stop(run->tunneler);
-	script_free(run->app);
-	script_free(run->starter);
+	if (run->app)
+		script_free(run->app);
+	if (run->starter)
+		script_free(run->starter);
 	tunneler_free(run->tunneler);
+}
+
+static int tear_down(struct run *run)
+{
+	int status;
+
+	end_scripts(run);
 	if (run->stdio) {
+		timer_stop(io_loop(run->io), &run->alone_deadline);
 		flush_stdout(run);
 		stream_close(run->stdio, false);
 	}
 	run_forget_simulation(run);
 	console_progress(run->console, NULL);
 	if (run->io)
-		io_writer_flush(io_stderr(run->io), 1000);
+		io_writer_flush(io_stderr(run->io),
+				run->at_once ? 0 : FLUSH_STDERR_MS);
 	console_attach(run->console, NULL);
 	script_local_io_free(run->local);
 	io_free(run->io);
 	login_clear(&run->login);
+	status = run->status;
 	free(run->workspace);
 	free(run);
+	return status;
 }
 
 int run_command(const struct options *options, struct console *console)
 {
 	struct run *run = calloc(1, sizeof(*run));
-	struct error error = { .code = ERR_NOMEM, .message = "out of memory" };
-	int status;
+	struct error error = { .code = ERR_NOMEM, .message = "no memory" };
 
 	if (!run)
 		return 70;
@@ -488,14 +510,12 @@ int run_command(const struct options *options, struct console *console)
 	run->workspace_text = options->workspace;
 	run->workspace = calloc(1, sizeof(*run->workspace));
 	if (!run->workspace || set_up(run, &error) < 0) {
-		console_attach(console, NULL);
 		console_error(console, "cannot start", error.message, NULL);
-		status = error.code == ERR_MISUSE ? 64 : STATUS_CONFIG;
+		run->status = error.code == ERR_MISUSE ? 64 : STATUS_CONFIG;
 	} else {
 		load_app(run);
 		io_run(run->io, &run->done);
-		status = run->status;
 	}
-	tear_down(run);
-	return status;
+	/* A signal may still change it. */
+	return tear_down(run);
 }

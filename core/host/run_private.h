@@ -2,6 +2,7 @@
  * core/host/run_private.h: what run.c and run_target.c share.
  *
  * run.c		loading, running, signals, the end
+ * run_alone.c	the application without a tunnel
  * run_target.c	which script, which workspace, which deployment
  */
 #ifndef TUNNELHOST_HOST_RUN_PRIVATE_H
@@ -40,6 +41,8 @@ struct run {
 	const char *workspace_text;	/* NULL: no tunnel */
 	struct rest_workspace_ref ref;
 	struct login login;
+	int login_err;			/* why there is none */
+	struct error login_error;
 	struct http_header headers[OPTIONS_LIST_CAP + 1];
 	char *header_names[OPTIONS_LIST_CAP];
 	size_t header_count;
@@ -52,18 +55,37 @@ struct run {
 	struct app_script tunneled;
 	struct tunneler *tunneler;
 	bool alone;
+	bool alone_closing;
 	int alone_status;
+	struct timer alone_deadline;
 	bool signalled;
+	bool at_once;		/* by the second signal */
 	bool done;
 	bool flushed;
 	int status;
 };
 
+/* Ends the loop, once; the first status stands. */
+void run_finish(struct run *run, int status);
+void run_fail(struct run *run, int status, const char *what, const char *why,
+	      const char *hint);
+/* Traceback, if any, and error. */
+void run_report_script(struct run *run, const char *what,
+		       const struct script_result *result);
+
+void run_start_alone(struct run *run);
+/* close, then the tasks, then the end; the first call counts. */
+void run_close_alone(struct run *run, const char *kind,
+		     const struct error *error, int status);
+
 /* `run APP.lua`, or the shipped application of a command. */
 int run_find_script(struct run *run, struct error *error);
-/* Reads W, --header and --parameter; starts --simulate's deployment. */
+/*
+ * Reads W, --header and --parameter; starts --simulate's deployment; takes
+ * URL and token, which then leave the environment.
+ */
 int run_find_workspace(struct run *run, struct error *error);
-/* URL and token. 0, or negative with run->status set and all said. */
+/* 0, or negative with run->status set and all said: there is no token. */
 int run_sign_in(struct run *run);
 /* Ends --simulate's deployment and frees what the above have made. */
 void run_forget_simulation(struct run *run);

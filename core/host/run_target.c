@@ -102,24 +102,6 @@ static int start_simulation(struct run *run, struct error *error)
 	return err;
 }
 
-int run_find_workspace(struct run *run, struct error *error)
-{
-	int err = read_headers(run, error);
-
-	if (err == 0)
-		err = read_parameters(run, error);
-	if (err == 0 && run->options->simulate)
-		err = start_simulation(run, error);
-	if (err == 0 && run->workspace_text)
-		err = rest_parse_workspace(run->workspace_text, &run->ref,
-					   error);
-	if (err == 0 && !run->workspace_text &&
-	    strcmp(run->options->command, "run") != 0)
-		err = error_set(error, ERR_MISUSE, "%s needs a workspace",
-				run->options->command);
-	return err;
-}
-
 static int load_login(struct run *run, struct error *error)
 {
 	const struct login_options options = {
@@ -137,14 +119,39 @@ static int load_login(struct run *run, struct error *error)
 	return 0;
 }
 
+int run_find_workspace(struct run *run, struct error *error)
+{
+	int err = read_headers(run, error);
+
+	if (err == 0)
+		err = read_parameters(run, error);
+	if (err == 0 && run->options->simulate)
+		err = start_simulation(run, error);
+	/*
+	 * Whether it is needed shows later. Without a URL, tunnel.open() may
+	 * bring one and look for the token again.
+	 */
+	if (err == 0)
+		run->login_err = load_login(run, &run->login_error);
+	if (err == 0 && run->login_err == 0)
+		login_forget_environment();
+	if (err == 0 && run->workspace_text)
+		err = rest_parse_workspace(run->workspace_text, &run->ref,
+					   error);
+	if (err == 0 && !run->workspace_text &&
+	    strcmp(run->options->command, "run") != 0)
+		err = error_set(error, ERR_MISUSE, "%s needs a workspace",
+				run->options->command);
+	return err;
+}
+
 int run_sign_in(struct run *run)
 {
-	struct error error;
-	int err = load_login(run, &error);
+	int err = run->login_err;
 
-	login_forget_environment();
 	if (err < 0) {
-		console_error(run->console, "not signed in", error.message,
+		console_error(run->console, "not signed in",
+			      run->login_error.message,
 			      err == ERR_UNAUTHORIZED || err == ERR_NOT_FOUND ?
 				      "  sign in with `coder login URL`, or "
 				      "set CODER_URL and CODER_SESSION_TOKEN" :

@@ -112,14 +112,16 @@ static void on_progress(void *user, const char *line)
 {
 	struct session *session = user;
 
-	log_debug(session->config.host->log, "tunnel", "%s", line);
+	if (line)
+		log_debug(session->config.host->log, "tunnel", "%s", line);
 }
 
 static void on_note(void *user, const char *source, const char *line)
 {
 	struct session *session = user;
 
-	log_info(session->config.host->log, source, "%s", line);
+	log_info(session->config.host->log, source ? source : "script", "%s",
+		 line);
 }
 
 static void on_exit_tunnel(void *user, const struct reason *reason)
@@ -227,7 +229,7 @@ static bool went_well(struct session *session,
 	if (result->ok)
 		return true;
 	if (result->traceback)
-		on_note(session, "script", result->traceback);
+		on_note(session, NULL, result->traceback);
 	fail(session, REASON_APP_FAILED, result->status, &result->error);
 	return false;
 }

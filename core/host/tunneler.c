@@ -7,6 +7,8 @@
 #include "core/host/tunneler_private.h"
 
 #define EVENTS_CAP (1024 * sizeof(struct fsm_event))
+/* What the watch must leave free: we owe ourselves fewer than this. */
+#define EVENTS_RESERVE (64 * sizeof(struct fsm_event))
 #define BUILD_FOLLOWS_US (60 * US_PER_S)
 #define START_APP_US (60 * US_PER_S)
 #define ROOM "fsm"
@@ -158,61 +160,71 @@ static void blame_step(struct tunneler *tunneler,
 
 static const char *const state_says[FSM_STATE_COUNT] = {
 	[FSM_INIT] = "asking for the workspace's state",
-	[FSM_EXIT] = "done",
 	[FSM_WAIT_TO_START] = "waiting for the workspace to stop",
 	[FSM_WAIT_FOR_WORKSPACE_STARTED] = "starting the workspace",
 	[FSM_WAIT_FOR_AGENT] = "waiting for the agent",
 	[FSM_ESTABLISH_TAILNET] = "connecting to the agent",
 	[FSM_TAILNET_UP] = "connected, starting the application",
-	[FSM_APPLICATION_UP] = "the application is up",
 	[FSM_SHUTDOWN_APPLICATION] = "closing the application",
 	[FSM_SHUTDOWN_TAILNET] = "closing the tunnel",
 };
 
-static uint64_t state_allowance(const struct tunneler *tunneler)
+static uint64_t state_deadline(const struct tunneler *tunneler)
 {
 	switch (tunneler->fsm.state) {
 	case FSM_INIT:
 	case FSM_WAIT_TO_START:
 	case FSM_WAIT_FOR_WORKSPACE_STARTED:
 	case FSM_WAIT_FOR_AGENT:
-		return tunneler->config.timeout_us;
+		return tunneler->up_by_us;
+	case FSM_ESTABLISH_TAILNET:
+		return tunneler_now(tunneler) + TUNNELER_DIAL_US;
 	case FSM_TAILNET_UP:
-		return START_APP_US;
-	case FSM_ESTABLISH_TAILNET:	/* the tunnel has its own */
+		return tunneler_now(tunneler) + START_APP_US;
 	case FSM_APPLICATION_UP:
 	case FSM_SHUTDOWN_APPLICATION:	/* the budget's */
 	case FSM_SHUTDOWN_TAILNET:
 	case FSM_EXIT:
 	case FSM_STATE_COUNT:
-		return 0;
+		return DEADLINE_NONE;
 	}
-	return 0;
+	return DEADLINE_NONE;
 }
 
-static void set_deadline(struct tunneler *tunneler, uint64_t allowance_us)
+static void set_deadline(struct tunneler *tunneler, uint64_t deadline_us)
 {
-	timer_set(tunneler->config.loop, &tunneler->deadline,
-		  allowance_us ? tunneler_now(tunneler) + allowance_us :
-				 DEADLINE_NONE);
+	timer_set(tunneler->config.loop, &tunneler->deadline, deadline_us);
 }
 
 void tunneler_expect_build(struct tunneler *tunneler)
 {
 	if (tunneler->fsm.state == FSM_WAIT_FOR_WORKSPACE_STARTED &&
 	    !tunneler->build_seen)
-		set_deadline(tunneler, BUILD_FOLLOWS_US);
+		set_deadline(tunneler,
+			     deadline_min(tunneler->up_by_us,
+					  tunneler_now(tunneler) +
+						  BUILD_FOLLOWS_US));
 }
 
-static void deadline_fired(struct timer *timer)
+static void blame_deadline(struct tunneler *tunneler)
 {
-	struct tunneler *tunneler = timer->user;
 	struct error error;
 
 	error_set(&error, ERR_TIMEOUT, "gave up while %s",
 		  state_says[tunneler->fsm.state]);
 	tunneler_blame(tunneler, REASON_DEADLINE, 124, "a deadline ran out",
 		       &error);
+}
+
+static void deadline_fired(struct timer *timer)
+{
+	struct tunneler *tunneler = timer->user;
+
+	if (tunneler->fsm.state == FSM_ESTABLISH_TAILNET) {
+		tunneler_dial_timed_out(tunneler);
+		return;
+	}
+	blame_deadline(tunneler);
 	if (tunneler->fsm.state == FSM_TAILNET_UP && tunneler->app_start_owed) {
 		tunneler->app_start_owed = false;
 		tunneler_post_app(tunneler, false);
@@ -221,29 +233,47 @@ static void deadline_fired(struct timer *timer)
 	post_kind(tunneler, FSM_SHUTDOWN_SIGNAL);
 }
 
+/* A failure that came first stays what the exit status tells. */
 static void budget_fired(struct timer *timer)
 {
 	struct tunneler *tunneler = timer->user;
+	struct reason *reason = &tunneler->reason;
 
-	log_warn(tunneler->config.log, ROOM,
-		 "the shutdown budget has run out while %s",
-		 state_says[tunneler->fsm.state]);
-	tunneler_blame(tunneler, REASON_DEADLINE, 124, NULL, NULL);
-	post_kind(tunneler, FSM_ABORT);
+	if (!reason->what) {
+		reason->status = 124;
+		reason->what = "a deadline ran out";
+		error_set(&reason->error, ERR_TIMEOUT,
+			  "the shutdown budget was spent while %s",
+			  state_says[tunneler->fsm.state]);
+	} else {
+		log_warn(tunneler->config.log, ROOM,
+			 "the shutdown budget was spent while %s",
+			 state_says[tunneler->fsm.state]);
+	}
+	tunneler_abort(tunneler);
+}
+
+static void start_budget(struct tunneler *tunneler)
+{
+	uint64_t now_us = tunneler_now(tunneler);
+	uint64_t most = DEADLINE_NONE - now_us;
+	uint64_t budget_us = tunneler->config.shutdown_timeout_us;
+
+	if (!timer_active(&tunneler->budget))
+		timer_set(tunneler->config.loop, &tunneler->budget,
+			  budget_us < most ? now_us + budget_us :
+					     DEADLINE_NONE);
 }
 
 static void enter_state(struct tunneler *tunneler, enum fsm_state from)
 {
 	enum fsm_state to = tunneler->fsm.state;
 
-	set_deadline(tunneler, state_allowance(tunneler));
+	set_deadline(tunneler, state_deadline(tunneler));
 	watch_set_established(tunneler->watch, to == FSM_TAILNET_UP ||
 						       to == FSM_APPLICATION_UP);
-	if ((to == FSM_SHUTDOWN_APPLICATION || to == FSM_SHUTDOWN_TAILNET) &&
-	    !timer_active(&tunneler->budget))
-		timer_set(tunneler->config.loop, &tunneler->budget,
-			  tunneler_now(tunneler) +
-				  tunneler->config.shutdown_timeout_us);
+	if (to == FSM_SHUTDOWN_APPLICATION || to == FSM_SHUTDOWN_TAILNET)
+		start_budget(tunneler);
 	tunneler->config.on_progress(tunneler->config.user, state_says[to]);
 	tunneler->config.app->ops->post_state(tunneler->config.app,
 					      fsm_state_name(from),
@@ -294,7 +324,7 @@ static void note_build(struct tunneler *tunneler,
 
 	if (starting && !tunneler->build_seen &&
 	    tunneler->fsm.state == FSM_WAIT_FOR_WORKSPACE_STARTED)
-		set_deadline(tunneler, state_allowance(tunneler));
+		set_deadline(tunneler, state_deadline(tunneler));
 	tunneler->build_seen = starting;
 }
 
@@ -305,6 +335,9 @@ static void take_event(struct tunneler *tunneler,
 
 	note_build(tunneler, event);
 	fsm_step(&tunneler->fsm, &tunneler->config.fsm, event, &step);
+	log_debug(tunneler->config.log, ROOM, "handled event %s, %s -> %s",
+		  fsm_event_name(event->kind), fsm_state_name(step.from),
+		  fsm_state_name(step.to));
 	for (size_t i = 0; i < step.log_count; i++)
 		log_at(tunneler->config.log, step.logs[i].level, ROOM,
 		       "%s (%s, %s -> %s)", step.logs[i].message,
@@ -342,9 +375,14 @@ static void run_finish(struct task *task)
 
 /* --- the watch ------------------------------------------------------------ */
 
+/* However much a snapshot tells, our own completions find room. */
 static void on_watch_event(void *user, const struct fsm_event *event)
 {
-	tunneler_post(user, event);
+	struct tunneler *tunneler = user;
+
+	if (buf_room(&tunneler->events) < EVENTS_RESERVE)
+		run_step(&tunneler->step);
+	tunneler_post(tunneler, event);
 }
 
 static void on_watch_fatal(void *user, const struct error *error)
@@ -396,6 +434,9 @@ int tunneler_new(const struct tunneler_config *config, struct tunneler **out,
 		return error_set(error, ERR_NOMEM, "no memory for a tunnel");
 	tunneler->config = *config;
 	tunneler->workspace = *config->workspace;
+	tunneler->up_by_us = config->timeout_us ?
+				     tunneler_now(tunneler) + config->timeout_us :
+				     DEADLINE_NONE;
 	buf_init(&tunneler->events, EVENTS_CAP);
 	tunneler->step = (struct task){ .run = run_step, .user = tunneler };
 	tunneler->finish = (struct task){ .run = run_finish,
@@ -409,7 +450,7 @@ int tunneler_new(const struct tunneler_config *config, struct tunneler **out,
 		tunneler_free(tunneler);
 		return err;
 	}
-	set_deadline(tunneler, state_allowance(tunneler));
+	set_deadline(tunneler, state_deadline(tunneler));
 	config->on_progress(config->user, state_says[FSM_INIT]);
 	*out = tunneler;
 	return 0;
@@ -417,7 +458,10 @@ int tunneler_new(const struct tunneler_config *config, struct tunneler **out,
 
 void tunneler_stop(struct tunneler *tunneler)
 {
-	if (!tunneler || tunneler->exited)
+	if (!tunneler)
+		return;
+	task_cancel(&tunneler->finish);
+	if (tunneler->exited)
 		return;
 	tunneler->exited = true;
 	watch_free(tunneler->watch);
@@ -443,12 +487,18 @@ void tunneler_free(struct tunneler *tunneler)
 void tunneler_shutdown(struct tunneler *tunneler, enum reason_kind kind,
 		       int status)
 {
+	if (tunneler->shutdown_asked)
+		return;
+	tunneler->shutdown_asked = true;
 	tunneler_blame(tunneler, kind, status, NULL, NULL);
 	post_kind(tunneler, FSM_SHUTDOWN_SIGNAL);
 }
 
 void tunneler_abort(struct tunneler *tunneler)
 {
+	if (tunneler->abort_asked)
+		return;
+	tunneler->abort_asked = true;
 	tunneler_blame(tunneler, REASON_SIGNAL, 130, NULL, NULL);
 	post_kind(tunneler, FSM_ABORT);
 }

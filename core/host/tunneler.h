@@ -59,7 +59,7 @@ struct tunneler_config {
 	const char *agent_name;		/* "": the only one */
 	struct fsm_config fsm;
 	bool force_relay;
-	uint64_t timeout_us;		/* for build and agent */
+	uint64_t timeout_us;		/* for build and agent; 0: none */
 	uint64_t shutdown_timeout_us;
 	struct tunneler_app *app;	/* loaded, arguments parsed */
 	struct script *starter;		/* loaded, or NULL: by the next */
@@ -72,9 +72,9 @@ struct tunneler_config {
 	const struct script_parameter *overrides;	/* --parameter */
 	size_t override_count;
 	bool interactive;
-	/* One line for a person: the state and why. */
+	/* The state, for a person; NULL: nothing is waited for any more. */
 	void (*on_progress)(void *user, const char *line);
-	/* A line of the starter or of a build. */
+	/* A line of the starter or of a build; source NULL: a traceback. */
 	void (*on_note)(void *user, const char *source, const char *line);
 	/* Everything is down; once, from the loop. Free it then. */
 	void (*on_exit)(void *user, const struct reason *reason);
@@ -92,7 +92,10 @@ int tunneler_new(const struct tunneler_config *config, struct tunneler **out,
 void tunneler_stop(struct tunneler *tunneler);
 void tunneler_free(struct tunneler *tunneler);
 
-/* Graceful; the first reason stands. `status` is the exit status. */
+/*
+ * Graceful; the first reason stands. `status` is the exit status, unless the
+ * budget runs out: then it is 124 where nothing had failed before.
+ */
 void tunneler_shutdown(struct tunneler *tunneler, enum reason_kind kind,
 		       int status);
 /* At once. */

@@ -4,12 +4,14 @@
 
 #include "core/host/tunneler_private.h"
 
-#define DIAL_TIMEOUT_US (30 * US_PER_S)
+#define ROOM "tailnet"
 
 static void dial_failed(struct tunneler *tunneler, const struct error *error)
 {
 	int status = status_of_code(error->code);
 
+	log_info(tunneler->config.log, ROOM, "failed to connect agent: %s",
+		 error->message);
 	tunneler_blame(tunneler, REASON_UNREACHABLE, status == 1 ? 69 : status,
 		       "failed to dial workspace agent", error);
 	tunneler->dial_owed = false;
@@ -52,21 +54,34 @@ static void on_up(void *user)
 	tunneler_post_tailnet(tunneler, true);
 }
 
+static void lost(struct tunneler *tunneler, const struct error *error)
+{
+	log_info(tunneler->config.log, ROOM, "lost: %s", error->message);
+	tunneler_blame(tunneler, REASON_TAILNET_LOST, 69,
+		       "the tunnel was lost", error);
+	tunneler_post_tailnet(tunneler, false);
+}
+
 /* Down by our wish, a failed dial, or lost while up. */
 static void on_end(void *user, const struct error *error)
 {
 	struct tunneler *tunneler = user;
 
+	tunneler->tunnel_ended = true;
 	if (tunneler->dial_owed && error) {
 		dial_failed(tunneler, error);
 		return;
 	}
-	if (error && !tunneler->down_owed) {
-		log_error(tunneler->config.log, "tailnet", "%s",
-			  error->message);
-		tunneler_blame(tunneler, REASON_TAILNET_LOST, 69,
-			       "the tunnel was lost", error);
+	if (error && !tunneler->down_owed && !tunneler->dial_owed) {
+		lost(tunneler, error);
+		return;
 	}
+	if (error)
+		log_error(tunneler->config.log, ROOM,
+			  "failed to close agent connection: %s",
+			  error->message);
+	if (tunneler->tasks_ending)
+		return;		/* whoever waits for them posts it */
 	tunneler->dial_owed = tunneler->down_owed = false;
 	tunneler_post_tailnet(tunneler, false);
 }
@@ -118,7 +133,7 @@ static int open_tunnel(struct tunneler *tunneler,
 		.agent_id = tunneler->fsm.agent_id,
 		.derp_map = &connection->derp_map,
 		.force_websockets = connection->derp_force_websockets,
-		.timeout_us = DIAL_TIMEOUT_US,
+		.timeout_us = tunneler->dial_by_us - tunneler_now(tunneler),
 		.events = &tunnel_events,
 		.user = tunneler,
 	};
@@ -134,6 +149,8 @@ static void on_connection(void *user, const struct error *error,
 	struct error failure;
 
 	tunneler->connection = NULL;
+	/* From here on the tunnel looks at the clock, and knows what failed. */
+	timer_stop(tunneler->config.loop, &tunneler->deadline);
 	if (error)
 		dial_failed(tunneler, error);
 	else if (open_tunnel(tunneler, connection, &failure) < 0)
@@ -182,7 +199,9 @@ void tunneler_dial(struct tunneler *tunneler)
 	};
 	struct error error;
 
+	log_info(tunneler->config.log, ROOM, "connecting tailnet");
 	tunneler->dial_owed = true;
+	tunneler->dial_by_us = tunneler_now(tunneler) + TUNNELER_DIAL_US;
 	if (agent_is_known(tunneler) ||
 	    rest_get_workspace(tunneler->config.rest, &ref, on_workspace,
 			       tunneler, &tunneler->connection, &error) < 0)
@@ -204,40 +223,78 @@ void tunneler_cancel_dial(struct tunneler *tunneler)
 	tunneler_post_tailnet(tunneler, false);
 }
 
+void tunneler_dial_timed_out(struct tunneler *tunneler)
+{
+	struct error error;
+
+	if (!tunneler->connection)
+		return;
+	rest_cancel(tunneler->connection);
+	tunneler->connection = NULL;
+	error_set(&error, ERR_TIMEOUT,
+		  "the deployment does not say how to connect");
+	dial_failed(tunneler, &error);
+}
+
+static void forget_conn(struct tunneler *tunneler)
+{
+	if (!tunneler->conn.tunnel)
+		return;
+	tunneler->config.app->ops->conn_end(tunneler->config.app,
+					    &tunneler->conn.script);
+	conn_clear(&tunneler->conn);
+}
+
+static void close_tunnel(struct tunneler *tunneler)
+{
+	forget_conn(tunneler);
+	if (!tunneler->tunnel_ended) {
+		tunnel_close(tunneler->tunnel);
+		return;
+	}
+	tunneler->down_owed = false;
+	tunneler_post_tailnet(tunneler, false);
+}
+
 static void on_tasks_ended(void *user, const struct script_result *result)
 {
 	struct tunneler *tunneler = user;
 
 	(void)result;
-	conn_clear(&tunneler->conn);
-	tunnel_close(tunneler->tunnel);
+	if (tunneler->exited)
+		return;
+	tunneler->tasks_ending = false;
+	close_tunnel(tunneler);
 }
 
-/* The script's tasks end and its streams close before the tunnel does. */
+/*
+ * The script's tasks end, with the tunnel still there for what they close,
+ * and its streams are closed before the tunnel is.
+ */
 void tunneler_take_down(struct tunneler *tunneler)
 {
 	struct tunneler_app *app = tunneler->config.app;
 
+	log_info(tunneler->config.log, ROOM, "shutting down tailnet");
 	tunneler->app_over = true;
 	tunneler->down_owed = true;
-	if (!tunneler->conn.tunnel) {
-		tunnel_close(tunneler->tunnel);
-		return;
-	}
-	app->ops->conn_end(app, &tunneler->conn.script);
+	tunneler->tasks_ending = true;
 	if (app->ops->end_tasks(app, on_tasks_ended, tunneler) < 0)
 		on_tasks_ended(tunneler, NULL);
 }
 
+/* What is still owed is said here: nobody waits for it any more. */
 void tunneler_drop_tailnet(struct tunneler *tunneler)
 {
+	if (tunneler->dial_owed)
+		log_info(tunneler->config.log, ROOM, "context expired before "
+			 "sending event after failed agent dial");
+	else if (tunneler->down_owed)
+		log_debug(tunneler->config.log, ROOM, "context expired before "
+			  "sending event after shutting down tailnet");
 	rest_cancel(tunneler->connection);
 	tunneler->connection = NULL;
-	if (tunneler->conn.tunnel) {
-		tunneler->config.app->ops->conn_end(tunneler->config.app,
-						    &tunneler->conn.script);
-		conn_clear(&tunneler->conn);
-	}
+	forget_conn(tunneler);
 	tunnel_free(tunneler->tunnel);
 	tunneler->tunnel = NULL;
 	tunneler->dial_owed = tunneler->down_owed = false;

@@ -30,16 +30,20 @@ struct tunneler {
 	struct reason reason;
 	bool build_seen;	/* the last build event was of a start */
 	bool exited;
+	bool shutdown_asked;	/* once is enough */
+	bool abort_asked;
+	uint64_t up_by_us;	/* build and agent; DEADLINE_NONE: none */
 	/* connect_tailnet … shutdown_tailnet */
 	struct rest_call *connection;	/* asking how to connect, or NULL */
 	struct tunnel *tunnel;
 	struct conn conn;
+	uint64_t dial_by_us;
 	bool dial_owed;		/* its tailnet_update has not been posted */
 	bool down_owed;		/* shutdown_tailnet's */
+	bool tasks_ending;	/* the script's, before the tunnel goes */
+	bool tunnel_ended;	/* it has said so */
 	/* start_app … close_app */
 	unsigned attempt;
-	bool app_started;	/* start or run was called */
-	bool app_running;	/* run has not returned */
 	bool app_start_owed;	/* start has not returned */
 	bool close_called;
 	bool close_owed;	/* close_app's app_update */
@@ -48,6 +52,8 @@ struct tunneler {
 	struct starter *starter;	/* while it runs */
 	bool starter_again;	/* asked for once more meanwhile */
 };
+
+#define TUNNELER_DIAL_US (30 * US_PER_S)
 
 static inline uint64_t tunneler_now(const struct tunneler *tunneler)
 {
@@ -65,6 +71,8 @@ struct script_reason tunneler_script_reason(const struct tunneler *tunneler);
 
 void tunneler_dial(struct tunneler *tunneler);
 void tunneler_cancel_dial(struct tunneler *tunneler);
+/* The deployment has not told in time how to connect. */
+void tunneler_dial_timed_out(struct tunneler *tunneler);
 void tunneler_take_down(struct tunneler *tunneler);
 void tunneler_drop_tailnet(struct tunneler *tunneler);
 

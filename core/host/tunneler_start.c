@@ -10,6 +10,7 @@
 #include "core/host/tunneler_private.h"
 
 #define BUILDS_LIMIT 20
+#define ROOM "starter"
 
 struct starter {
 	struct script_workspace script;
@@ -274,7 +275,22 @@ static void free_starter(struct tunneler *tunneler)
 }
 
 static void run_starter(struct tunneler *tunneler);
-static void starter_failed(struct tunneler *tunneler);
+static void cannot_begin(struct tunneler *tunneler);
+
+static void starter_failed(struct tunneler *tunneler,
+			   const struct script_result *result)
+{
+	if (result->traceback)
+		tunneler->config.on_note(tunneler->config.user, NULL,
+					 result->traceback);
+	log_at(tunneler->config.log,
+	       tunneler->starter_again ? LOG_ERROR : LOG_INFO, ROOM,
+	       "failed to start workspace: %s", result->error.message);
+	if (!tunneler->starter_again)
+		tunneler_blame(tunneler, REASON_BUILD_FAILED,
+			       result->status == 1 ? 69 : result->status,
+			       "failed to start workspace", &result->error);
+}
 
 /*
  * With another start asked for meanwhile, this one's outcome is only logged:
@@ -286,21 +302,13 @@ static void on_started(void *user, const struct script_result *result)
 	bool again = tunneler->starter_again;
 
 	free_starter(tunneler);
-	if (!result->ok) {
-		log_error(tunneler->config.log, "starter",
-			  "failed to start workspace: %s",
-			  result->error.message);
-		if (result->traceback)
-			tunneler->config.on_note(tunneler->config.user,
-						 "starter",
-						 result->traceback);
-		if (!again)
-			tunneler_blame(tunneler, REASON_BUILD_FAILED,
-				       result->status == 1 ? 69 :
-							     result->status,
-				       "failed to start workspace",
-				       &result->error);
+	if (tunneler->exited) {
+		log_info(tunneler->config.log, ROOM, "context expired before "
+			 "sending signal after failed workspace start");
+		return;
 	}
+	if (!result->ok)
+		starter_failed(tunneler, result);
 	tunneler->starter_again = false;
 	post_starter(tunneler, !result->ok && !again);
 	if (again)
@@ -320,10 +328,10 @@ static void on_loaded(void *user, const struct script_result *result)
 {
 	struct tunneler *tunneler = user;
 
-	if (!result->ok)
+	if (!result->ok || tunneler->exited)
 		on_started(tunneler, result);
 	else if (call_starter(tunneler) < 0)
-		starter_failed(tunneler);
+		cannot_begin(tunneler);
 }
 
 /* Loaded on its first use: most workspaces run already. */
@@ -334,7 +342,7 @@ static int load_starter(struct tunneler *tunneler)
 					     &tunneler->config.starter);
 }
 
-static void starter_failed(struct tunneler *tunneler)
+static void cannot_begin(struct tunneler *tunneler)
 {
 	free_starter(tunneler);
 	post_starter(tunneler, true);
@@ -344,12 +352,13 @@ static void run_starter(struct tunneler *tunneler)
 {
 	int err = ERR_NOMEM;
 
+	log_info(tunneler->config.log, ROOM, "starting workspace");
 	tunneler->starter = new_starter(tunneler);
 	if (tunneler->starter)
 		err = tunneler->config.starter ? call_starter(tunneler) :
 						 load_starter(tunneler);
 	if (err < 0)
-		starter_failed(tunneler);
+		cannot_begin(tunneler);
 }
 
 void tunneler_start_workspace(struct tunneler *tunneler)
