@@ -42,7 +42,7 @@ static int help_command(const struct options *options,
 
 static int version_command(const struct options *options)
 {
-	if (options->json)
+	if (options->output && strcmp(options->output, "json") == 0)
 		puts("{\"version\":\"" TUNNELHOST_VERSION "\"}");
 	else
 		puts("tunnelhost " TUNNELHOST_VERSION);

@@ -1,5 +1,6 @@
 #include "core/host/options.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -76,8 +77,10 @@ static const struct option_spec specs[] = {
 	{ "websockets-only", 0, KIND_FLAG, AT(websockets_only), NULL, NULL,
 	  " simulate ", "no relay by `Upgrade: DERP` on a port of its own" },
 	{ "json", 0, KIND_FLAG, AT(json), NULL, NULL,
-	  " simulate fsm version ",
+	  " simulate fsm ",
 	  "for programs" },
+	{ "output", 'o', KIND_TEXT, AT(output), "text|json", NULL,
+	  " version ", "(text)" },
 	{ "dot", 0, KIND_FLAG, AT(dot), NULL, NULL, " fsm ",
 	  "a Graphviz graph" },
 	{ "log-level", 0, KIND_TEXT, AT(log_level),
@@ -93,6 +96,7 @@ static const struct option_spec specs[] = {
 	{ "help", 'h', KIND_FLAG, AT(help), NULL, NULL, NULL, "" },
 };
 #define SPEC_COUNT (sizeof(specs) / sizeof(specs[0]))
+static_assert(SPEC_COUNT <= 64, "struct parser has a bit for each");
 
 static const struct command commands[] = {
 	{ "run", "APP.lua [W] [-- ARGS]",
@@ -107,7 +111,7 @@ static const struct command commands[] = {
 	{ "replay", "FILE|-", "feed recorded events to the state machine", 0,
 	  { { 0 } } },
 	{ "fsm", "--dot|--json", "print the state machine", 0, { { 0 } } },
-	{ "version", "[--json]", "", 0, { { 0 } } },
+	{ "version", "[-o text|json]", "", 0, { { 0 } } },
 	{ "help", "[COMMAND]", "", 0, { { 0 } } },
 };
 
@@ -190,6 +194,7 @@ struct parser {
 	char **argv;
 	int at;
 	struct error *error;
+	uint64_t seen;		/* which of the specs, by index */
 };
 
 static int add_argument(struct parser *parser, const char *word)
@@ -234,6 +239,7 @@ static int take_option(struct parser *parser, const struct option_spec *spec,
 					 spec->metavar);
 		value = parser->argv[++parser->at];
 	}
+	parser->seen |= 1ull << (spec - specs);
 	return set_value(parser->options, spec, value, parser->error);
 }
 
@@ -265,6 +271,16 @@ static int unknown_option(struct parser *parser, const char *word)
 	return err;
 }
 
+/* An application's option may share a name with another command's. */
+static bool is_the_apps(const struct parser *parser,
+			const struct option_spec *spec)
+{
+	const char *name = parser->options->command;
+	const struct command *command = name ? command_find(name) : NULL;
+
+	return command && command->flags & COMMAND_APP && !applies(spec, name);
+}
+
 /* `run APP.lua --help` is the application's. */
 static bool is_help_of_app(const struct parser *parser,
 			   const struct option_spec *spec)
@@ -288,7 +304,7 @@ static int take_dashed(struct parser *parser, const char *word)
 	} else {
 		spec = word[2] == '\0' ? find_letter(word[1]) : NULL;
 	}
-	if (!spec)
+	if (!spec || is_the_apps(parser, spec))
 		return unknown_option(parser, word);
 	if (is_help_of_app(parser, spec))
 		return add_argument(parser, "--help");
@@ -351,26 +367,16 @@ static int take_environment(struct options *options, struct error *error)
 	return 0;
 }
 
-static int check_applies(const struct options *options, int argc, char **argv,
-			 struct error *error)
+/* Options may stand before the command: only at the end is it known. */
+static int check_applies(const struct parser *parser)
 {
-	const struct command *command =
-		options->command ? command_find(options->command) : NULL;
+	const char *name = parser->options->command;
 
-	for (int i = 1; command && i < argc; i++) {
-		const char *word = argv[i];
-		const struct option_spec *spec;
-
-		if (strcmp(word, "--") == 0)
-			return 0;
-		if (strncmp(word, "--", 2) != 0)
-			continue;
-		spec = find_spec(word + 2, strcspn(word + 2, "="));
-		if (spec && !applies(spec, command->name))
-			return error_set(error, ERR_MISUSE,
-					 "--%s is no option of %s", spec->name,
-					 command->name);
-	}
+	for (size_t i = 0; name && command_find(name) && i < SPEC_COUNT; i++)
+		if (parser->seen >> i & 1 && !applies(&specs[i], name))
+			return error_set(parser->error, ERR_MISUSE,
+					 "--%s is no option of %s",
+					 specs[i].name, name);
 	return 0;
 }
 
@@ -398,6 +404,7 @@ static int check_choices(const struct options *options, struct error *error)
 			 "debug|info|warn|error", error) < 0 ||
 	    check_choice("log-format", options->log_format, "text|json",
 			 error) < 0 ||
+	    check_choice("output", options->output, "text|json", error) < 0 ||
 	    check_choice("workspace-state", options->workspace_state,
 			 "running|stopped", error) < 0)
 		return ERR_MISUSE;
@@ -418,7 +425,7 @@ int options_parse(struct options *options, int argc, char **argv,
 		.agents = 1,
 	};
 	if (take_environment(options, error) < 0 || take_all(&parser) < 0 ||
-	    check_applies(options, argc, argv, error) < 0)
+	    check_applies(&parser) < 0)
 		return ERR_MISUSE;
 	return check_choices(options, error);
 }

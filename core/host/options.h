@@ -51,6 +51,7 @@ struct options {
 	bool quiet;
 	bool help;
 	bool json;
+	const char *output;	/* text or json */
 	bool dot;
 	/* Of `simulate`. */
 	const char *listen;

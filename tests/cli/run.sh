@@ -258,7 +258,7 @@ t_logs() {
 }
 t_version_help_fsm() {
 	expect 0 version; has out 'tunnelhost '
-	expect 0 version --json; has out '{"version":"'
+	expect 0 version -o json; has out '{"version":"'
 	expect 0 help; has out 'commands:'
 	expect 0 help run; has out '--shutdown-timeout'
 	expect 0 --help; has out 'commands:'

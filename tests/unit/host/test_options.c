@@ -97,6 +97,12 @@ static void an_applications_options_pass_through(void **state)
 	assert_int_equal(o.arguments.count, 2);
 	assert_string_equal(o.arguments.items[0], "--num");
 	assert_string_equal(o.arguments.items[1], "3");
+	accept(&o, "ping ws -o json");
+	assert_string_equal(o.arguments.items[0], "--output");
+	accept(&o, "run -e --tls ws");
+	assert_string_equal(o.code, "--tls");
+	accept(&o, "version -o json");
+	assert_string_equal(o.output, "json");
 }
 
 static void variables_give_way_to_flags(void **state)
@@ -129,6 +135,8 @@ static void nonsense_is_refused_by_name(void **state)
 	refuse("run x.lua --wait=", "'' is not");
 	refuse("run x.lua --parameter novalue", "NAME=VALUE");
 	refuse("fsm --tls", "--tls is no option of fsm");
+	refuse("--tls fsm", "--tls is no option of fsm");
+	refuse("version -o xml", "xml");
 	refuse("simulate --workspace-state gone", "gone");
 }
 
