@@ -1,6 +1,5 @@
 #include "core/host/tunneler.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,8 +8,6 @@
 #define EVENTS_CAP (1024 * sizeof(struct fsm_event))
 /* What the watch must leave free: we owe ourselves fewer than this. */
 #define EVENTS_RESERVE (64 * sizeof(struct fsm_event))
-#define BUILD_FOLLOWS_US (60 * US_PER_S)
-#define START_APP_US (60 * US_PER_S)
 #define ROOM "fsm"
 
 void tunneler_post(struct tunneler *tunneler, const struct fsm_event *event)
@@ -25,7 +22,7 @@ void tunneler_post(struct tunneler *tunneler, const struct fsm_event *event)
 	task_post(tunneler->config.loop, &tunneler->step);
 }
 
-static void post_kind(struct tunneler *tunneler, enum fsm_event_kind kind)
+void tunneler_post_kind(struct tunneler *tunneler, enum fsm_event_kind kind)
 {
 	const struct fsm_event event = { .kind = kind };
 
@@ -48,33 +45,7 @@ void tunneler_post_app(struct tunneler *tunneler, bool up)
 	tunneler_post(tunneler, &event);
 }
 
-void tunneler_blame(struct tunneler *tunneler, enum reason_kind kind,
-		    int status, const char *what, const struct error *error)
-{
-	struct reason *reason = &tunneler->reason;
-
-	if (reason->kind != REASON_NONE)
-		return;
-	reason->kind = kind;
-	reason->status = status;
-	reason->what = what;
-	if (error)
-		reason->error = *error;
-}
-
-struct script_reason tunneler_script_reason(const struct tunneler *tunneler)
-{
-	const struct reason *reason = &tunneler->reason;
-
-	return (struct script_reason){
-		.kind = reason_name(reason->kind == REASON_NONE ?
-					    REASON_SIGNAL : reason->kind),
-		.message = reason->error.message,
-		.code = reason->error.code,
-	};
-}
-
-/* --- why a step winds down ------------------------------------------------ */
+/* --- steps ---------------------------------------------------------------- */
 
 static bool winds_down(enum fsm_state state)
 {
@@ -82,205 +53,20 @@ static bool winds_down(enum fsm_state state)
 	       state == FSM_SHUTDOWN_TAILNET;
 }
 
-static void blame_build(struct tunneler *tunneler,
-			const struct fsm_event *event)
-{
-	const char *status = fsm_job_status_name(event->build.job_status);
-	bool healthy = event->build.job_status == FSM_JOB_PENDING ||
-		       event->build.job_status == FSM_JOB_RUNNING ||
-		       event->build.job_status == FSM_JOB_SUCCEEDED;
-	struct error error;
-
-	if (event->build.transition == FSM_TRANSITION_DELETE) {
-		error_set(&error, ERR_NOT_FOUND,
-			  "workspace %s is being deleted or is gone (delete: "
-			  "%s)", tunneler->workspace.name, status);
-		tunneler_blame(tunneler, REASON_DELETED, 69,
-			       "the workspace cannot be reached", &error);
-	} else if (!healthy) {
-		error_set(&error, ERR_UNREACHABLE,
-			  "the %s build of workspace %s is %s",
-			  fsm_transition_name(event->build.transition),
-			  tunneler->workspace.name, status);
-		tunneler_blame(tunneler, REASON_BUILD_FAILED, 69,
-			       "the workspace cannot be reached", &error);
-	} else if (event->build.transition == FSM_TRANSITION_STOP) {
-		error_set(&error, ERR_UNREACHABLE,
-			  tunneler->config.fsm.no_autostart ?
-				  "workspace %s is stopped and is not to be "
-				  "started" : "workspace %s was stopped",
-			  tunneler->workspace.name);
-		tunneler_blame(tunneler, REASON_STOPPED, 69,
-			       "the workspace cannot be reached", &error);
-	} else {
-		error_set(&error, ERR_RESET, "workspace %s is being started "
-			  "anew", tunneler->workspace.name);
-		tunneler_blame(tunneler, REASON_REPLACED, 69,
-			       "the tunnel was lost", &error);
-	}
-}
-
-static void blame_step(struct tunneler *tunneler,
-		       const struct fsm_event *event)
-{
-	struct error error;
-
-	switch (event->kind) {
-	case FSM_BUILD_UPDATE:
-		blame_build(tunneler, event);
-		break;
-	case FSM_AGENT_UPDATE:
-		error_set(&error, ERR_RESET, "another agent took its place");
-		tunneler_blame(tunneler, REASON_REPLACED, 69,
-			       "the tunnel was lost", &error);
-		break;
-	case FSM_TAILNET_UPDATE:
-		error_set(&error, ERR_RESET, "the connection has ended");
-		tunneler_blame(tunneler, REASON_TAILNET_LOST, 69,
-			       "the tunnel was lost", &error);
-		break;
-	case FSM_SHUTDOWN_SIGNAL:
-	case FSM_ABORT:
-		tunneler_blame(tunneler, REASON_SIGNAL, 130, NULL, NULL);
-		break;
-	case FSM_APP_UPDATE:
-		tunneler_blame(tunneler, REASON_APP_DONE, 0, NULL, NULL);
-		break;
-	case FSM_STARTER_UPDATE:
-		error_set(&error, ERR_INTERNAL, "the starter failed");
-		tunneler_blame(tunneler, REASON_BUILD_FAILED, 69,
-			       "failed to start workspace", &error);
-		break;
-	case FSM_EVENT_COUNT:
-		break;
-	}
-}
-
-/* --- deadlines ------------------------------------------------------------ */
-
-static const char *const state_says[FSM_STATE_COUNT] = {
-	[FSM_INIT] = "asking for the workspace's state",
-	[FSM_WAIT_TO_START] = "waiting for the workspace to stop",
-	[FSM_WAIT_FOR_WORKSPACE_STARTED] = "starting the workspace",
-	[FSM_WAIT_FOR_AGENT] = "waiting for the agent",
-	[FSM_ESTABLISH_TAILNET] = "connecting to the agent",
-	[FSM_TAILNET_UP] = "connected, starting the application",
-	[FSM_SHUTDOWN_APPLICATION] = "closing the application",
-	[FSM_SHUTDOWN_TAILNET] = "closing the tunnel",
-};
-
-static uint64_t state_deadline(const struct tunneler *tunneler)
-{
-	switch (tunneler->fsm.state) {
-	case FSM_INIT:
-	case FSM_WAIT_TO_START:
-	case FSM_WAIT_FOR_WORKSPACE_STARTED:
-	case FSM_WAIT_FOR_AGENT:
-		return tunneler->up_by_us;
-	case FSM_ESTABLISH_TAILNET:
-		return tunneler_now(tunneler) + TUNNELER_DIAL_US;
-	case FSM_TAILNET_UP:
-		return tunneler_now(tunneler) + START_APP_US;
-	case FSM_APPLICATION_UP:
-	case FSM_SHUTDOWN_APPLICATION:	/* the budget's */
-	case FSM_SHUTDOWN_TAILNET:
-	case FSM_EXIT:
-	case FSM_STATE_COUNT:
-		return DEADLINE_NONE;
-	}
-	return DEADLINE_NONE;
-}
-
-static void set_deadline(struct tunneler *tunneler, uint64_t deadline_us)
-{
-	timer_set(tunneler->config.loop, &tunneler->deadline, deadline_us);
-}
-
-void tunneler_expect_build(struct tunneler *tunneler)
-{
-	if (tunneler->fsm.state == FSM_WAIT_FOR_WORKSPACE_STARTED &&
-	    !tunneler->build_seen)
-		set_deadline(tunneler,
-			     deadline_min(tunneler->up_by_us,
-					  tunneler_now(tunneler) +
-						  BUILD_FOLLOWS_US));
-}
-
-static void blame_deadline(struct tunneler *tunneler)
-{
-	struct error error;
-
-	error_set(&error, ERR_TIMEOUT, "gave up while %s",
-		  state_says[tunneler->fsm.state]);
-	tunneler_blame(tunneler, REASON_DEADLINE, 124, "a deadline ran out",
-		       &error);
-}
-
-static void deadline_fired(struct timer *timer)
-{
-	struct tunneler *tunneler = timer->user;
-
-	if (tunneler->fsm.state == FSM_ESTABLISH_TAILNET) {
-		tunneler_dial_timed_out(tunneler);
-		return;
-	}
-	blame_deadline(tunneler);
-	if (tunneler->fsm.state == FSM_TAILNET_UP && tunneler->app_start_owed) {
-		tunneler->app_start_owed = false;
-		tunneler_post_app(tunneler, false);
-		return;
-	}
-	post_kind(tunneler, FSM_SHUTDOWN_SIGNAL);
-}
-
-/* A failure that came first stays what the exit status tells. */
-static void budget_fired(struct timer *timer)
-{
-	struct tunneler *tunneler = timer->user;
-	struct reason *reason = &tunneler->reason;
-
-	if (!reason->what) {
-		reason->status = 124;
-		reason->what = "a deadline ran out";
-		error_set(&reason->error, ERR_TIMEOUT,
-			  "the shutdown budget was spent while %s",
-			  state_says[tunneler->fsm.state]);
-	} else {
-		log_warn(tunneler->config.log, ROOM,
-			 "the shutdown budget was spent while %s",
-			 state_says[tunneler->fsm.state]);
-	}
-	tunneler_abort(tunneler);
-}
-
-static void start_budget(struct tunneler *tunneler)
-{
-	uint64_t now_us = tunneler_now(tunneler);
-	uint64_t most = DEADLINE_NONE - now_us;
-	uint64_t budget_us = tunneler->config.shutdown_timeout_us;
-
-	if (!timer_active(&tunneler->budget))
-		timer_set(tunneler->config.loop, &tunneler->budget,
-			  budget_us < most ? now_us + budget_us :
-					     DEADLINE_NONE);
-}
-
 static void enter_state(struct tunneler *tunneler, enum fsm_state from)
 {
 	enum fsm_state to = tunneler->fsm.state;
 
-	set_deadline(tunneler, state_deadline(tunneler));
+	tunneler_set_deadline(tunneler);
 	watch_set_established(tunneler->watch, to == FSM_TAILNET_UP ||
 						       to == FSM_APPLICATION_UP);
 	if (to == FSM_SHUTDOWN_APPLICATION || to == FSM_SHUTDOWN_TAILNET)
-		start_budget(tunneler);
-	tunneler->config.on_progress(tunneler->config.user, state_says[to]);
+		tunneler_start_budget(tunneler);
+	tunneler->config.on_progress(tunneler->config.user, tunneler_state_says(to));
 	tunneler->config.app->ops->post_state(tunneler->config.app,
 					      fsm_state_name(from),
 					      fsm_state_name(to));
 }
-
-/* --- steps ---------------------------------------------------------------- */
 
 static void cancel_everything(struct tunneler *tunneler)
 {
@@ -324,7 +110,7 @@ static void note_build(struct tunneler *tunneler,
 
 	if (starting && !tunneler->build_seen &&
 	    tunneler->fsm.state == FSM_WAIT_FOR_WORKSPACE_STARTED)
-		set_deadline(tunneler, state_deadline(tunneler));
+		tunneler_set_deadline(tunneler);
 	tunneler->build_seen = starting;
 }
 
@@ -344,7 +130,7 @@ static void take_event(struct tunneler *tunneler,
 		       fsm_event_name(event->kind), fsm_state_name(step.from),
 		       fsm_state_name(step.to));
 	if (step.from != step.to && winds_down(step.to))
-		blame_step(tunneler, event);
+		tunneler_blame_step(tunneler, event);
 	if (step.from != step.to)
 		enter_state(tunneler, step.from);
 	if (step.from == FSM_ESTABLISH_TAILNET &&
@@ -393,7 +179,7 @@ static void on_watch_fatal(void *user, const struct error *error)
 		       status_of_code(error->code) == 1 ?
 			       69 : status_of_code(error->code),
 		       "the workspace cannot be watched", error);
-	post_kind(tunneler, FSM_SHUTDOWN_SIGNAL);
+	tunneler_post_kind(tunneler, FSM_SHUTDOWN_SIGNAL);
 }
 
 static const struct watch_handlers watch_handlers = {
@@ -441,17 +227,14 @@ int tunneler_new(const struct tunneler_config *config, struct tunneler **out,
 	tunneler->step = (struct task){ .run = run_step, .user = tunneler };
 	tunneler->finish = (struct task){ .run = run_finish,
 					  .user = tunneler };
-	tunneler->deadline =
-		(struct timer){ .fire = deadline_fired, .user = tunneler };
-	tunneler->budget =
-		(struct timer){ .fire = budget_fired, .user = tunneler };
+	tunneler_init_deadlines(tunneler);
 	err = start_watch(tunneler, error);
 	if (err < 0) {
 		tunneler_free(tunneler);
 		return err;
 	}
-	set_deadline(tunneler, state_deadline(tunneler));
-	config->on_progress(config->user, state_says[FSM_INIT]);
+	tunneler_set_deadline(tunneler);
+	config->on_progress(config->user, tunneler_state_says(FSM_INIT));
 	*out = tunneler;
 	return 0;
 }
@@ -491,7 +274,7 @@ void tunneler_shutdown(struct tunneler *tunneler, enum reason_kind kind,
 		return;
 	tunneler->shutdown_asked = true;
 	tunneler_blame(tunneler, kind, status, NULL, NULL);
-	post_kind(tunneler, FSM_SHUTDOWN_SIGNAL);
+	tunneler_post_kind(tunneler, FSM_SHUTDOWN_SIGNAL);
 }
 
 void tunneler_abort(struct tunneler *tunneler)
@@ -500,7 +283,7 @@ void tunneler_abort(struct tunneler *tunneler)
 		return;
 	tunneler->abort_asked = true;
 	tunneler_blame(tunneler, REASON_SIGNAL, 130, NULL, NULL);
-	post_kind(tunneler, FSM_ABORT);
+	tunneler_post_kind(tunneler, FSM_ABORT);
 }
 
 struct script_conn *tunneler_conn(struct tunneler *tunneler)

@@ -1,7 +1,9 @@
 /*
  * core/host/tunneler_private.h: what tunneler*.c share.
  *
- * tunneler.c	events, steps, deadlines, the end
+ * tunneler.c	events, steps, the end
+ * tunneler_deadline.c	how long a state and winding down may last
+ * tunneler_reason.c	why the tunnel ends
  * tunneler_dial.c	connect_tailnet and shutdown_tailnet
  * tunneler_app.c	start_app and close_app
  * tunneler_start.c	start_workspace
@@ -62,11 +64,28 @@ static inline uint64_t tunneler_now(const struct tunneler *tunneler)
 
 /* The event is stepped from the loop, after those posted before. */
 void tunneler_post(struct tunneler *tunneler, const struct fsm_event *event);
+void tunneler_post_kind(struct tunneler *tunneler, enum fsm_event_kind kind);
 void tunneler_post_tailnet(struct tunneler *tunneler, bool up);
 void tunneler_post_app(struct tunneler *tunneler, bool up);
+
+/* tunneler_deadline.c */
+void tunneler_init_deadlines(struct tunneler *tunneler);
+/* The present state's, from now on. */
+void tunneler_set_deadline(struct tunneler *tunneler);
+/* Of winding down; once. */
+void tunneler_start_budget(struct tunneler *tunneler);
+/* What is being done, for a person; NULL: nothing to tell. */
+const char *tunneler_state_says(enum fsm_state state);
+/* The starter has returned: a build has to follow soon. */
+void tunneler_expect_build(struct tunneler *tunneler);
+
+/* tunneler_reason.c */
 /* The first cause stands. */
 void tunneler_blame(struct tunneler *tunneler, enum reason_kind kind,
 		    int status, const char *what, const struct error *error);
+/* The event has made the tunneler wind down. */
+void tunneler_blame_step(struct tunneler *tunneler,
+			 const struct fsm_event *event);
 struct script_reason tunneler_script_reason(const struct tunneler *tunneler);
 
 void tunneler_dial(struct tunneler *tunneler);
@@ -80,8 +99,6 @@ void tunneler_start_app(struct tunneler *tunneler);
 void tunneler_close_app(struct tunneler *tunneler);
 
 void tunneler_start_workspace(struct tunneler *tunneler);
-/* The starter has returned: a build has to follow soon. */
-void tunneler_expect_build(struct tunneler *tunneler);
 void tunneler_cancel_starter(struct tunneler *tunneler);
 void tunneler_free_starter(struct tunneler *tunneler);
 
