@@ -195,7 +195,7 @@ static void on_workspace(void *user, const struct error *error,
 		start_tunneler(run);
 }
 
-static void resolve(struct run *run)
+void run_resolve(struct run *run)
 {
 	struct error error;
 
@@ -204,113 +204,6 @@ static void resolve(struct run *run)
 	if (rest_get_workspace(&run->rest, &run->ref, on_workspace, run,
 			       &run->resolving, &error) < 0)
 		fail_error(run, "the deployment cannot be asked", &error);
-}
-
-/* --- loading ------------------------------------------------------------- */
-
-static void on_starter_loaded(void *user, const struct script_result *result)
-{
-	struct run *run = user;
-
-	if (!result->ok) {
-		run_report_script(run, "the starter cannot be loaded", result);
-		run_finish(run, result->status);
-		return;
-	}
-	resolve(run);
-}
-
-static void load_starter(struct run *run)
-{
-	char shipped[PATHS_CAP + 32];
-	const char *path = run->options->starter;
-
-	if (!path) {
-		snprintf(shipped, sizeof(shipped), "%s/starters/api.lua",
-			 run->lua_path);
-		path = shipped;
-	}
-	if (script_load_starter(run->starter, path, on_starter_loaded, run) <
-	    0)
-		run_fail(run, 70, "the starter cannot be loaded", "no memory",
-		     NULL);
-}
-
-static void on_initialised(void *user, const struct script_result *result)
-{
-	struct run *run = user;
-
-	if (!result->ok) {
-		run_report_script(run, "the script's init failed", result);
-		run_finish(run, result->status);
-		return;
-	}
-	if (run->workspace_text)
-		load_starter(run);
-	else
-		run_start_alone(run);
-}
-
-static void on_arguments(void *user, const struct script_result *result)
-{
-	struct run *run = user;
-
-	if (result->ok && result->text) {
-		struct stream *out = run->stdio;
-
-		(void)stream_write(out, result->text, strlen(result->text));
-		run_finish(run, 0);
-		return;
-	}
-	if (!result->ok) {
-		console_error(run->console, "wrong usage",
-			      result->error.message, NULL);
-		if (result->text)
-			console_write(run->console, result->text,
-				      strlen(result->text));
-		run_finish(run, result->status);
-		return;
-	}
-	/* Only now: usage needs neither a token nor a network. */
-	if (run->workspace_text && run_sign_in(run) < 0) {
-		run_finish(run, run->status);
-		return;
-	}
-	if (script_call_init(run->app, on_initialised, run) < 0)
-		run_fail(run, 70, "failed to start", "no memory", NULL);
-}
-
-static void on_loaded(void *user, const struct script_result *result)
-{
-	struct run *run = user;
-	const struct option_list *arguments = &run->options->arguments;
-
-	if (!result->ok) {
-		run_report_script(run, "the script cannot be loaded", result);
-		run_finish(run, result->status);
-		return;
-	}
-	if (script_parse_args(run->app, run->program, (int)arguments->count,
-			      (char *const *)arguments->items, on_arguments,
-			      run) < 0)
-		run_fail(run, 70, "failed to start", "no memory", NULL);
-}
-
-static void load_app(struct run *run)
-{
-	const struct options *options = run->options;
-	int err;
-
-	if (options->code)
-		err = script_load_app_source(run->app, options->code,
-					     strlen(options->code), "=(-e)",
-					     on_loaded, run);
-	else
-		err = script_load_app(run->app, run->script_path, on_loaded,
-				      run);
-	if (err < 0)
-		run_fail(run, 70, "the script cannot be loaded", "no memory",
-		     NULL);
 }
 
 /* --- signals ------------------------------------------------------------- */
@@ -513,7 +406,7 @@ int run_command(const struct options *options, struct console *console)
 		console_error(console, "cannot start", error.message, NULL);
 		run->status = error.code == ERR_MISUSE ? 64 : STATUS_CONFIG;
 	} else {
-		load_app(run);
+		run_load_app(run);
 		io_run(run->io, &run->done);
 	}
 	/* A signal may still change it. */

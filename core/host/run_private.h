@@ -1,8 +1,9 @@
 /*
- * core/host/run_private.h: what run.c and run_target.c share.
+ * core/host/run_private.h: what run*.c share.
  *
- * run.c		loading, running, signals, the end
+ * run.c		the tunnel, signals, setting up, the end
  * run_alone.c	the application without a tunnel
+ * run_load.c	the application's and the starter's loading
  * run_target.c	which script, which workspace, which deployment
  */
 #ifndef TUNNELHOST_HOST_RUN_PRIVATE_H
@@ -72,6 +73,11 @@ void run_fail(struct run *run, int status, const char *what, const char *why,
 /* Traceback, if any, and error. */
 void run_report_script(struct run *run, const char *what,
 		       const struct script_result *result);
+
+/* run_load.c: until there is a tunnel to open, or none is needed. */
+void run_load_app(struct run *run);
+/* The scripts are loaded: asks for the workspace, then opens the tunnel. */
+void run_resolve(struct run *run);
 
 void run_start_alone(struct run *run);
 /* close, then the tasks, then the end; the first call counts. */
