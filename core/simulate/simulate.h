@@ -9,7 +9,7 @@
  * agents' relay connections and the STUN socket, through the network handed
  * in. All time comes from the loop, all randomness from rng: the same seed
  * gives the same trace. Shapes, statuses and rules are those of Coder as
- * /work/shared/peer shows them (deployment.go, serve.go, watch.go).
+ * tests/interop shows them (deployment.go, serve.go, watch.go).
  *
  * Order: simulation_new(); simulation_set_url() (and, where there is one,
  * simulation_set_upgrade_port()); then workspaces.
