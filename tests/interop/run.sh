@@ -8,8 +8,8 @@ source=$2
 build=$3
 
 skip() {
-	count=$(grep -c '^func Test' "$source"/tests/interop/suite/*_test.go |
-		awk -F: '{ n += $2 } END { print n }')
+	count=$(cat "$source"/tests/interop/suite/*_test.go |
+		grep -c '^func Test')
 	echo "skipped: $1"
 	echo "0 passed, 0 failed, $count skipped"
 	exit 0
