@@ -1,8 +1,6 @@
 /* connect_tailnet and shutdown_tailnet: the connection and its tunnel. */
-#include <stdlib.h>
-#include <string.h>
-
 #include "core/host/tunneler_private.h"
+#include "core/io/url.h"
 
 #define ROOM "tailnet"
 
@@ -95,28 +93,11 @@ static const struct tunnel_events tunnel_events = {
 static int rewrite_embedded(const char *url, struct derp_map *map,
 			    struct error *error)
 {
-	bool plain = strncmp(url, "http://", 7) == 0;
-	const char *host = strstr(url, "://") + 3;
-	const char *end = host + strcspn(host, "/");
-	const char *colon = memrchr(host, ':', (size_t)(end - host));
-	char name[DERP_MAP_HOST_CAP];
-	long port = plain ? 80 : 443;
-	size_t len;
+	struct io_url at;
+	int err = url_parse(url, &at, error);
 
-	if (colon && memchr(colon, ']', (size_t)(end - colon)))
-		colon = NULL;
-	if (colon)
-		port = strtol(colon + 1, NULL, 10);
-	len = (size_t)((colon ? colon : end) - host);
-	if (*host == '[' && len > 2) {
-		host++;
-		len -= 2;
-	}
-	if (len >= sizeof(name) || port <= 0 || port > 65535)
-		return error_set(error, ERR_MISUSE, "%s is no usable URL", url);
-	memcpy(name, host, len);
-	name[len] = '\0';
-	return derp_map_rewrite_embedded(map, name, (int32_t)port, plain);
+	return err < 0 ? err : derp_map_rewrite_embedded(map, at.host, at.port,
+							 !at.tls);
 }
 
 static int open_tunnel(struct tunneler *tunneler,

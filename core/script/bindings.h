@@ -55,8 +55,6 @@ bool script_pending_answer(lua_State *L, struct script_pending *pending,
 /* conn.c: the object behind a connection's handle. */
 struct script_conn_object;
 struct script_conn_object *script_conn_check(lua_State *L, int index);
-/* NULL once the tunnel is gone. */
-struct script_conn *script_conn_live(const struct script_conn_object *self);
 int script_conn_closed(lua_State *L);	/* nil, err */
 /*
  * Begins to dial; pushes the pending. False: nil, err has been pushed.

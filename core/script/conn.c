@@ -70,11 +70,6 @@ struct script_conn_object *script_conn_check(lua_State *L, int index)
 	return script_handle_check(L, index, &conn_type);
 }
 
-struct script_conn *script_conn_live(const struct script_conn_object *self)
-{
-	return self->conn;
-}
-
 int script_conn_closed(lua_State *L)
 {
 	return script_fail(L, ERR_CLOSED, "the tunnel is gone");
