@@ -15,7 +15,9 @@
 #include <sys/socket.h>
 
 #include "core/base/channel.h"
+#include "core/base/endpoint.h"
 #include "core/base/err.h"
+#include "core/base/list.h"
 
 struct network;
 
@@ -88,6 +90,21 @@ struct datagram {
 	const struct datagram_ops *ops;
 };
 
+/*
+ * Told when the machine's addresses or routes have changed, when it woke from
+ * sleep, or when the clock shows that it had slept. Bursts come as one call.
+ */
+struct network_monitor {
+	struct list link;
+	void (*changed)(struct network_monitor *monitor);
+	void *user;
+};
+
+struct resolve_call;
+/* Once, from the loop. err 0: at least one, port 0, in the order to try. */
+typedef void resolve_done(void *user, int err,
+			  const struct endpoint *endpoints, size_t count);
+
 struct network_ops {
 	int (*open_channel)(struct network *network,
 			    const struct channel_request *request,
@@ -100,6 +117,17 @@ struct network_ops {
 			     const struct sockaddr *bind_to,
 			     const struct datagram_events *events, void *user,
 			     struct datagram **out, struct error *error);
+	int (*resolve)(struct network *network, const char *host,
+		       resolve_done *done, void *user,
+		       struct resolve_call **out);
+	void (*resolve_cancel)(struct network *network,
+			       struct resolve_call *call);
+	size_t (*local_addresses)(struct network *network,
+				  struct endpoint *out, size_t cap);
+	int (*monitor_add)(struct network *network,
+			   struct network_monitor *monitor);
+	void (*monitor_remove)(struct network *network,
+			       struct network_monitor *monitor);
 };
 
 struct network {
@@ -145,6 +173,48 @@ static inline int network_open_datagram(struct network *network,
 {
 	return network->ops->open_datagram(network, bind_to, events, user, out,
 					   error);
+}
+
+/*
+ * A name's addresses (a numeric one is its own); `done` comes once, later,
+ * unless cancelled. 0, ERR_NOMEM, ERR_MISUSE. Answers are kept for a while.
+ */
+static inline int network_resolve(struct network *network, const char *host,
+				  resolve_done *done, void *user,
+				  struct resolve_call **out)
+{
+	return network->ops->resolve(network, host, done, user, out);
+}
+
+static inline void network_resolve_cancel(struct network *network,
+					  struct resolve_call *call)
+{
+	network->ops->resolve_cancel(network, call);
+}
+
+/*
+ * The machine's own addresses that others may reach it at, port 0: those of
+ * interfaces that are up, global and private ones; no link-local ones, no
+ * tailnet's (100.64/10 when it is one, fd7a:115c:a1e0::/48); loopback ones
+ * only when there is nothing else. Facts: tailscale.com net/netmon.
+ */
+static inline size_t network_local_addresses(struct network *network,
+					     struct endpoint *out, size_t cap)
+{
+	return network->ops->local_addresses(network, out, cap);
+}
+
+/* 0, or why changes will not be told. The monitor is zeroed before. */
+static inline int network_monitor_add(struct network *network,
+				      struct network_monitor *monitor)
+{
+	return network->ops->monitor_add(network, monitor);
+}
+
+static inline void network_monitor_remove(struct network *network,
+					  struct network_monitor *monitor)
+{
+	network->ops->monitor_remove(network, monitor);
 }
 
 #endif

@@ -6,7 +6,7 @@
 #include "core/simulate/simulate_private.h"
 #include "core/tailnet/stun/stun.h"
 
-static int address_of(const struct sockaddr *from, struct stun_address *out)
+static int address_of(const struct sockaddr *from, struct endpoint *out)
 {
 	struct sockaddr_in v4;
 	struct sockaddr_in6 v6;
@@ -32,7 +32,7 @@ static void answer(struct simulation *sim, const struct sockaddr *from,
 {
 	uint8_t txid[STUN_TXID_LEN];
 	uint8_t out[STUN_RESPONSE_CAP];
-	struct stun_address address;
+	struct endpoint address;
 
 	if (stun_parse_request(data, len, txid) < 0 ||
 	    address_of(from, &address) < 0)

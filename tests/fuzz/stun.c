@@ -10,7 +10,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
 	uint8_t txid[STUN_TXID_LEN] = { 0 };
 	uint8_t response[STUN_RESPONSE_CAP];
-	struct stun_address address, again;
+	struct endpoint address, again;
 	size_t response_len;
 
 	if (len >= STUN_HEADER_LEN)

@@ -42,9 +42,9 @@ int disco_shared_key(const struct key32 *private_key,
 	return 0;
 }
 
-static struct disco_endpoint read_endpoint(struct cursor *c)
+static struct endpoint read_endpoint(struct cursor *c)
 {
-	struct disco_endpoint endpoint;
+	struct endpoint endpoint;
 
 	cursor_copy(c, endpoint.address, sizeof(endpoint.address));
 	endpoint.port = cursor_u16(c);
@@ -52,7 +52,7 @@ static struct disco_endpoint read_endpoint(struct cursor *c)
 }
 
 static void write_endpoint(struct writer *w,
-			   const struct disco_endpoint *endpoint)
+			   const struct endpoint *endpoint)
 {
 	write_bytes(w, endpoint->address, sizeof(endpoint->address));
 	write_u16(w, endpoint->port);

@@ -25,6 +25,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/base/endpoint.h"
 #include "core/base/id.h"
 #include "core/base/rng.h"
 
@@ -45,11 +46,6 @@ enum disco_type {
 	DISCO_CALL_ME_MAYBE = 3,
 };
 
-struct disco_endpoint {
-	uint8_t address[16];	/* network order, v4-mapped */
-	uint16_t port;		/* host order */
-};
-
 struct disco_message {
 	enum disco_type type;
 	bool padded;		/* encode: version 1, DISCO_PADDED_LEN bytes */
@@ -57,10 +53,10 @@ struct disco_message {
 	/* Ping: what the sender claims; all zero when absent. */
 	struct key32 node_key;
 	/* Pong: where the ping was seen to come from. */
-	struct disco_endpoint source;
+	struct endpoint source;
 	/* Call me maybe. */
 	size_t endpoint_count;
-	struct disco_endpoint endpoints[DISCO_ENDPOINTS_CAP];
+	struct endpoint endpoints[DISCO_ENDPOINTS_CAP];
 };
 
 /* Whether to hand this packet to disco rather than to WireGuard. */

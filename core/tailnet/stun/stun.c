@@ -188,13 +188,13 @@ static void mask_address(uint8_t *address, size_t len, const uint8_t *txid)
 		address[i] ^= mask[i];
 }
 
-static bool is_v4(const struct stun_address *address)
+static bool is_v4(const struct endpoint *address)
 {
 	return memcmp(address->address, v4_prefix, sizeof(v4_prefix)) == 0;
 }
 
 size_t stun_response(const uint8_t txid[STUN_TXID_LEN],
-		     const struct stun_address *source,
+		     const struct endpoint *source,
 		     uint8_t out[STUN_RESPONSE_CAP])
 {
 	struct writer w = writer_of(out, STUN_RESPONSE_CAP);
@@ -217,12 +217,12 @@ struct address_search {
 	const uint8_t *txid;
 	bool found;		/* XOR-MAPPED-ADDRESS: the truth */
 	bool fallback_found;
-	struct stun_address address;
-	struct stun_address fallback;
+	struct endpoint address;
+	struct endpoint fallback;
 };
 
 static int read_address(struct cursor *value, bool masked, const uint8_t *txid,
-			struct stun_address *out)
+			struct endpoint *out)
 {
 	uint8_t family;
 	size_t len;
@@ -262,7 +262,7 @@ static int search_address(void *user, struct attribute *attribute)
 	return 0;
 }
 
-static int find_address(const struct header *header, struct stun_address *out)
+static int find_address(const struct header *header, struct endpoint *out)
 {
 	struct address_search search = { .txid = header->txid };
 	int err = walk(header->attributes, search_address, &search);
@@ -277,7 +277,7 @@ static int find_address(const struct header *header, struct stun_address *out)
 
 int stun_parse_response(const uint8_t *data, size_t len,
 			const uint8_t txid[STUN_TXID_LEN],
-			struct stun_address *out)
+			struct endpoint *out)
 {
 	struct fingerprint_check check = { .message = data };
 	struct header header;

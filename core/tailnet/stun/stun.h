@@ -16,6 +16,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/base/endpoint.h"
+
 #define STUN_TXID_LEN 12
 #define STUN_HEADER_LEN 20
 #define STUN_REQUEST_LEN 40
@@ -23,11 +25,6 @@
 /* A longer message, or one of more attributes, is refused. */
 #define STUN_MESSAGE_CAP 1500
 #define STUN_ATTRIBUTES_CAP 32
-
-struct stun_address {
-	uint8_t address[16];	/* network order, IPv4 as ::ffff:a.b.c.d */
-	uint16_t port;		/* host order */
-};
 
 /* Whether a datagram is STUN rather than disco or WireGuard. */
 bool stun_is(const uint8_t *data, size_t len);
@@ -43,7 +40,7 @@ int stun_parse_request(const uint8_t *data, size_t len,
 
 /* Returns the length: 32 for IPv4, 44 for IPv6. */
 size_t stun_response(const uint8_t txid[STUN_TXID_LEN],
-		     const struct stun_address *source,
+		     const struct endpoint *source,
 		     uint8_t out[STUN_RESPONSE_CAP]);
 /*
  * 0 and our address as the server sees it, from XOR-MAPPED-ADDRESS, else
@@ -52,6 +49,6 @@ size_t stun_response(const uint8_t txid[STUN_TXID_LEN],
  */
 int stun_parse_response(const uint8_t *data, size_t len,
 			const uint8_t txid[STUN_TXID_LEN],
-			struct stun_address *out);
+			struct endpoint *out);
 
 #endif

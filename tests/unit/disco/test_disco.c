@@ -83,7 +83,7 @@ static struct disco_message both_ways(const char *packet_hex,
 	return message;
 }
 
-static void expect_endpoint(const struct disco_endpoint *endpoint,
+static void expect_endpoint(const struct endpoint *endpoint,
 			    const char *address_hex, uint16_t port)
 {
 	struct bytes address = bytes_of(address_hex);

@@ -74,7 +74,7 @@ static void check_response(const char *hex, const char *address_hex,
 			   uint16_t port, bool rebuild)
 {
 	struct bytes response = bytes_of(hex), address = bytes_of(address_hex);
-	struct stun_address out;
+	struct endpoint out;
 	uint8_t again[STUN_RESPONSE_CAP];
 
 	assert_int_equal(stun_parse_response(response.at, response.len,
@@ -101,7 +101,7 @@ static void test_rfc_5769(void **state)
 {
 	struct bytes request = bytes_of(RFC_REQUEST);
 	struct bytes response = bytes_of(RFC_RESPONSE_V4);
-	struct stun_address out;
+	struct endpoint out;
 	uint8_t txid[STUN_TXID_LEN];
 
 	(void)state;
@@ -143,7 +143,7 @@ static void test_fallback_to_mapped_address(void **state)
 static int parse(const char *hex)
 {
 	struct bytes response = bytes_of(hex);
-	struct stun_address out;
+	struct endpoint out;
 
 	return stun_parse_response(response.at, response.len,
 				   (const uint8_t *)"stun-txid-12", &out);
