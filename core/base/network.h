@@ -100,9 +100,9 @@ struct network_monitor {
 	void *user;
 };
 
-struct resolve_call;
+struct network_lookup;
 /* Once, from the loop. err 0: at least one, port 0, in the order to try. */
-typedef void resolve_done(void *user, int err,
+typedef void network_resolved(void *user, int err,
 			  const struct endpoint *endpoints, size_t count);
 
 struct network_ops {
@@ -118,10 +118,10 @@ struct network_ops {
 			     const struct datagram_events *events, void *user,
 			     struct datagram **out, struct error *error);
 	int (*resolve)(struct network *network, const char *host,
-		       resolve_done *done, void *user,
-		       struct resolve_call **out);
+		       network_resolved *done, void *user,
+		       struct network_lookup **out);
 	void (*resolve_cancel)(struct network *network,
-			       struct resolve_call *call);
+			       struct network_lookup *call);
 	size_t (*local_addresses)(struct network *network,
 				  struct endpoint *out, size_t cap);
 	int (*monitor_add)(struct network *network,
@@ -180,14 +180,14 @@ static inline int network_open_datagram(struct network *network,
  * unless cancelled. 0, ERR_NOMEM, ERR_MISUSE. Answers are kept for a while.
  */
 static inline int network_resolve(struct network *network, const char *host,
-				  resolve_done *done, void *user,
-				  struct resolve_call **out)
+				  network_resolved *done, void *user,
+				  struct network_lookup **out)
 {
 	return network->ops->resolve(network, host, done, user, out);
 }
 
 static inline void network_resolve_cancel(struct network *network,
-					  struct resolve_call *call)
+					  struct network_lookup *call)
 {
 	network->ops->resolve_cancel(network, call);
 }
