@@ -64,10 +64,18 @@ int wg_new(const struct wg_config *config, struct wg **out);
 void wg_free(struct wg *wg);
 const struct key32 *wg_public_key(const struct wg *wg);
 /*
- * Under load, handshakes cost the sender a cookie (and are limited to 20 a
- * second for each `from` of wg_in). 0 or ERR_NOMEM (only when switching on).
+ * Under load, a handshake costs its sender a cookie, and each host may begin
+ * 20 a second. The wg judges that by itself from the initiations that come
+ * (load.h): this forces it, for tests. 0 or ERR_NOMEM (only switching on).
  */
 int wg_set_under_load(struct wg *wg, bool under_load);
+/*
+ * A token for wg_in() that stands for an address and port. The upper 48 bits
+ * name the host (of IPv6 its /64, as one host has that many addresses), by a
+ * keyed hash: nobody outside can choose a place that shares another's token.
+ */
+uint64_t wg_place(const struct wg *wg, const uint8_t address[16],
+		  uint16_t port);
 
 /*
  * A peer that may send from `sources` (at most WG_SOURCES_CAP IPv6
@@ -153,9 +161,13 @@ struct wg_in_result {
 };
 
 /*
- * One datagram, which is modified. `from` is the owner's token for the
- * place it came from (address and port, or the relay and peer): it stands for
- * that place in cookies and rate limits, and comes back with a cookie reply.
+ * One datagram, which is modified. `from` is a token for the place it came
+ * from: the same whenever a datagram comes from there. wg_place() makes one of
+ * an address; of a relay and a peer's key the owner makes one itself (that
+ * cannot be forged). Cookies prove the whole token, the limits go by its upper
+ * 48 bits, and a cookie reply has it again: the owner remembers where `from`
+ * is when the reason is COOKIE_SENT, for as long as the next wg_out() takes,
+ * at most WG_COOKIE_REPLIES_CAP of them.
  * Returns 0, or ERR_AGAIN when ignored; `out` is filled both ways.
  */
 int wg_in(struct wg *wg, uint8_t *packet, size_t len, uint64_t from,
@@ -220,6 +232,7 @@ struct wg_stats {
 	uint64_t in[WG_IN_KIND_COUNT];
 	uint64_t ignored[WG_IGNORED_COUNT];
 	uint64_t cookie_replies_dropped;
+	uint64_t loads;		/* how often it came under load */
 	size_t peers;
 	size_t indices;		/* handshakes and sessions alive */
 };
