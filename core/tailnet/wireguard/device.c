@@ -8,6 +8,14 @@
 #include "core/tailnet/wireguard/peer.h"
 #include "core/tailnet/wireguard/timers.h"
 
+static void set_rekey(struct wg *wg, uint64_t for_tests_us)
+{
+	wg->rekey_after_us = for_tests_us ? for_tests_us : WG_REKEY_AFTER_TIME;
+	wg->rekey_timeout_us =
+		wg->rekey_after_us / 2 < WG_REKEY_TIMEOUT ?
+			wg->rekey_after_us / 2 : WG_REKEY_TIMEOUT;
+}
+
 int wg_new(const struct wg_config *config, struct wg **out)
 {
 	struct wg *wg;
@@ -28,8 +36,7 @@ int wg_new(const struct wg_config *config, struct wg **out)
 	wg->wall_us = config->wall_us;
 	wg->user = config->user;
 	wg->mtu = config->mtu ? config->mtu : WG_MTU;
-	wg->rekey_after_us = config->rekey_after_us ? config->rekey_after_us :
-						      WG_REKEY_AFTER_TIME;
+	set_rekey(wg, config->rekey_after_us);
 	hash_init(&wg->peers, wg->rng);
 	hash_init(&wg->indices, wg->rng);
 	list_init(&wg->ready);

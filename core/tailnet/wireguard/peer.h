@@ -82,6 +82,7 @@ struct wg {
 	void *user;
 	size_t mtu;
 	uint64_t rekey_after_us;
+	uint64_t rekey_timeout_us;
 
 	struct hash peers;		/* by public key */
 	struct hash indices;		/* struct wg_index by value */

@@ -99,7 +99,8 @@ static void set_crossed(struct wg_peer *peer, uint64_t now_us)
 {
 	if (!peer->next)
 		return;
-	if (wg_elapsed(peer->next->created_us, now_us, WG_REKEY_TIMEOUT)) {
+	if (wg_elapsed(peer->next->created_us, now_us,
+		       peer->wg->rekey_timeout_us)) {
 		session_drop(peer->wg, &peer->next);
 		return;
 	}

@@ -55,7 +55,8 @@ struct wg_config {
 	int64_t (*wall_us)(void *user);
 	void *user;
 	uint16_t mtu;		/* no padding beyond it; 0: WG_MTU */
-	uint64_t rekey_after_us;	/* for tests; 0: 120 s */
+	/* For tests; 0: 120 s. The 5 s between handshakes are at most half. */
+	uint64_t rekey_after_us;
 };
 
 /* 0, ERR_NOMEM or ERR_INTERNAL. Calls wg_crypto_init(). */
