@@ -49,6 +49,13 @@ struct node_ping {
 	void *user;
 };
 
+/* Where a cookie reply goes: to whom a token of wg_in() stands for. */
+struct node_place {
+	uint64_t token;
+	int64_t region;
+	struct key32 key;
+};
+
 struct node {
 	struct node_config config;
 	struct derp_map derp_map;
@@ -68,6 +75,8 @@ struct node {
 	struct relay *sole;	/* the one that all peers use, if it is one */
 	struct relay *last;	/* where the last packet went: pull into it;
 				 * NULL: no peer has a relay */
+	struct node_place places[WG_COOKIE_REPLIES_CAP];
+	size_t next_place;
 	bool home_seen;
 	bool closing;
 	struct list pings;
@@ -88,6 +97,9 @@ int node_open_home(struct node *node, struct error *error);
 void node_use_relay(struct node_peer *peer, int64_t region);
 /* Where to put the next packet, whoever it is for; NULL: nowhere now. */
 struct relay *node_relay_to_fill(const struct node *node);
+/* A cookie reply, to the place that wg_in() knew by this token. */
+void node_send_cookie(struct node *node, uint64_t token,
+		      const uint8_t *message, size_t len);
 void node_relays_flush(struct node *node);
 /* Closes those that nobody has used for a while. */
 void node_relays_tick(struct node *node);

@@ -171,6 +171,7 @@ static const char *const ignored_names[] = {
 	[WG_IGNORED_MALFORMED] = "malformed",
 	[WG_IGNORED_MAC1] = "bad mac1",
 	[WG_IGNORED_COOKIE_SENT] = "no valid mac2, cookie sent",
+	[WG_IGNORED_COOKIE_FULL] = "no valid mac2, too many cookies owed",
 	[WG_IGNORED_RATE] = "too many handshakes",
 	[WG_IGNORED_INDEX] = "unknown index",
 	[WG_IGNORED_STATE] = "not awaited",

@@ -51,11 +51,11 @@ static void owe_cookie(struct datagram *d)
 	struct wg *wg = d->wg;
 	struct wg_cookie_request *request;
 
-	ignore(d, WG_IGNORED_COOKIE_SENT);
 	if (wg->reply_count == WG_COOKIE_REPLIES_CAP) {
-		wg->stats.cookie_replies_dropped++;
+		ignore(d, WG_IGNORED_COOKIE_FULL);
 		return;
 	}
+	ignore(d, WG_IGNORED_COOKIE_SENT);
 	request = &wg->replies[(wg->reply_first + wg->reply_count++) %
 			       WG_COOKIE_REPLIES_CAP];
 	request->from = d->from;

@@ -133,6 +133,7 @@ enum wg_ignored {
 	WG_IGNORED_MALFORMED,	/* unknown type or wrong length */
 	WG_IGNORED_MAC1,
 	WG_IGNORED_COOKIE_SENT,	/* under load, no valid MAC2 */
+	WG_IGNORED_COOKIE_FULL,	/* the same, and too many replies wait */
 	WG_IGNORED_RATE,	/* under load, too many from this source */
 	WG_IGNORED_INDEX,	/* no such receiver */
 	WG_IGNORED_STATE,	/* no handshake or cookie was awaited */
@@ -167,8 +168,7 @@ struct wg_in_result {
  * an address; of a relay and a peer's key the owner makes one itself (that
  * cannot be forged). Cookies prove the whole token, the limits go by its upper
  * 48 bits, and a cookie reply has it again: the owner remembers where `from`
- * is when the reason is COOKIE_SENT, for as long as the next wg_out() takes,
- * at most WG_COOKIE_REPLIES_CAP of them.
+ * is when the reason is COOKIE_SENT, of the last WG_COOKIE_REPLIES_CAP ones.
  * Returns 0, or ERR_AGAIN when ignored; `out` is filled both ways.
  */
 int wg_in(struct wg *wg, uint8_t *packet, size_t len, uint64_t from,
@@ -232,7 +232,6 @@ void wg_tick(struct wg *wg, uint64_t now_us);
 struct wg_stats {
 	uint64_t in[WG_IN_KIND_COUNT];
 	uint64_t ignored[WG_IGNORED_COUNT];
-	uint64_t cookie_replies_dropped;
 	uint64_t loads;		/* how often it came under load */
 	size_t peers;
 	size_t indices;		/* handshakes and sessions alive */
