@@ -60,6 +60,8 @@ void wg_free(struct wg *wg)
 	hash_clear(&wg->indices);
 	heap_clear(&wg->timers);
 	wg_mac_clear(&wg->mac);
+	if (wg->rate)
+		sodium_memzero(wg->rate, sizeof(*wg->rate));
 	free(wg->rate);
 	sodium_memzero(wg, sizeof(*wg));
 	free(wg);
