@@ -49,10 +49,10 @@ struct node_ping {
 	void *user;
 };
 
-/* Where a cookie reply goes: to whom a token of wg_in() stands for. */
+/* Where a cookie reply goes: what a token of wg_in() stands for. */
 struct node_place {
 	uint64_t token;
-	int64_t region;
+	int64_t region;		/* of the relay by which it came; 0: none */
 	struct key32 key;
 };
 
@@ -97,14 +97,18 @@ int node_open_home(struct node *node, struct error *error);
 void node_use_relay(struct node_peer *peer, int64_t region);
 /* Where to put the next packet, whoever it is for; NULL: nowhere now. */
 struct relay *node_relay_to_fill(const struct node *node);
-/* A cookie reply, to the place that wg_in() knew by this token. */
-void node_send_cookie(struct node *node, uint64_t token,
-		      const uint8_t *message, size_t len);
 void node_relays_flush(struct node *node);
 /* Closes those that nobody has used for a while. */
 void node_relays_tick(struct node *node);
 uint64_t node_relays_deadline(const struct node *node);
 void node_relays_free(struct node *node);
+
+/* node_cookie.c */
+/* WG_IGNORED_COOKIE_SENT: the reply to this token goes there. */
+void node_cookie_to_relay(struct node *node, uint64_t token,
+			  const struct relay *relay, const struct key32 *key);
+void node_send_cookie(struct node *node, uint64_t token,
+		      const uint8_t *message, size_t len);
 
 /* node_peer.c */
 struct node_peer *node_peer_at(const struct node *node,

@@ -72,18 +72,6 @@ static uint64_t source_token(const struct key32 *from)
 	return token;
 }
 
-/* As many as wg has cookie replies, which run_work() pulls in this turn. */
-static void note_place(struct node *node, const struct relay *relay,
-		       const struct key32 *from)
-{
-	node->places[node->next_place++ % WG_COOKIE_REPLIES_CAP] =
-		(struct node_place){
-			.token = source_token(from),
-			.region = relay_region(relay),
-			.key = *from,
-		};
-}
-
 static void take_wireguard(struct node *node, const struct relay *relay,
 			   const struct key32 *from, const uint8_t *data,
 			   size_t len)
@@ -96,7 +84,8 @@ static void take_wireguard(struct node *node, const struct relay *relay,
 	if (wg_in(node->wg, node->scratch, len, source_token(from),
 		  node_now(node), &result) < 0) {
 		if (result.reason == WG_IGNORED_COOKIE_SENT)
-			note_place(node, relay, from);
+			node_cookie_to_relay(node, source_token(from), relay,
+					     from);
 		log_debug(node->config.log, "wireguard", "ignored: %s",
 			  wg_ignored_name(result.reason));
 		return;
@@ -253,28 +242,6 @@ static void leave_relay(struct node_peer *peer)
 	peer->relay = NULL;
 	if (--slot->peers == 0)
 		slot->idle_us = node_now(node);
-}
-
-static void send_cookie_to(struct node *node, const struct node_place *place,
-			   const uint8_t *message, size_t len)
-{
-	struct node_relay *slot = find_slot(node, place->region);
-	uint8_t *to = slot ? relay_reserve(slot->relay, len) : NULL;
-
-	if (!to)
-		return;
-	memcpy(to, message, len);
-	relay_commit(slot->relay, &place->key, len);
-}
-
-void node_send_cookie(struct node *node, uint64_t token,
-		      const uint8_t *message, size_t len)
-{
-	for (size_t i = 0; i < WG_COOKIE_REPLIES_CAP; i++)
-		if (node->places[i].region && node->places[i].token == token) {
-			send_cookie_to(node, &node->places[i], message, len);
-			return;
-		}
 }
 
 void node_use_relay(struct node_peer *peer, int64_t region)
