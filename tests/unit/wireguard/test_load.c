@@ -202,6 +202,25 @@ static void a_place_names_host_and_port(void **state)
 	world_free(world);
 }
 
+static void data_is_told_by_its_type(void **state)
+{
+	struct world *world = world_new(146, 0);
+	uint8_t bytes[WORLD_BUFFER];
+	ssize_t len;
+
+	(void)state;
+	wg_peer_handshake(world->ends[0].peer, world->now_us);
+	assert_true(world_out(world, 0, bytes) > 0);
+	assert_false(wg_is_data(bytes, WG_INITIATION_LEN));
+	world->now_us += 6 * US_PER_S;
+	world_run(world, US_PER_S);
+	len = world_seal(world, 0, 64, bytes);
+	assert_true(len > 0);
+	assert_true(wg_is_data(bytes, (size_t)len));
+	assert_false(wg_is_data(bytes, 3));
+	world_free(world);
+}
+
 /* Whoever has a host has its 65,536 ports: they share one allowance. */
 static void ports_share_a_hosts_allowance(void **state)
 {
@@ -230,6 +249,7 @@ int main(void)
 		cmocka_unit_test(load_ends_a_second_after_the_flood),
 		cmocka_unit_test(a_bad_mac1_is_no_load),
 		cmocka_unit_test(a_place_names_host_and_port),
+		cmocka_unit_test(data_is_told_by_its_type),
 		cmocka_unit_test(ports_share_a_hosts_allowance),
 	};
 
