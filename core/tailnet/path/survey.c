@@ -26,6 +26,7 @@ struct target {
 	uint16_t port;
 	size_t region;		/* its index */
 	bool allowed[SURVEY_FAMILY_COUNT];
+	bool looked_up;
 	struct probe probes[SURVEY_FAMILY_COUNT];
 };
 
@@ -184,12 +185,11 @@ static enum survey_family family_of(const struct endpoint *endpoint)
 
 /* The first address of each family. */
 void survey_target_resolved(struct survey *survey, size_t index,
-			    const struct endpoint *endpoints, size_t count,
-			    uint64_t now_us)
+			    const struct endpoint *endpoints, size_t count)
 {
 	struct target *target = &survey->targets[index];
 
-	(void)now_us;
+	target->looked_up = true;
 	for (size_t i = 0; i < SURVEY_FAMILY_COUNT; i++)
 		target->probes[i].wanted = false;
 	for (size_t i = count; i > 0; i--) {
@@ -316,7 +316,9 @@ static void note_mapping(struct survey *survey, const struct endpoint *server,
 
 static bool has_all(const struct survey *survey)
 {
-	for (size_t i = 0; i < survey->target_count; i++)
+	for (size_t i = 0; i < survey->target_count; i++) {
+		if (!survey->targets[i].looked_up)
+			return false;
 		for (size_t k = 0; k < SURVEY_FAMILY_COUNT; k++) {
 			const struct probe *probe =
 				&survey->targets[i].probes[k];
@@ -324,6 +326,7 @@ static bool has_all(const struct survey *survey)
 			if (probe->wanted && !probe->answered)
 				return false;
 		}
+	}
 	return true;
 }
 

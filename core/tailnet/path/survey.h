@@ -61,8 +61,7 @@ int survey_set_map(struct survey *survey, const struct derp_map *map);
  */
 const char *survey_target_host(const struct survey *survey, size_t index);
 void survey_target_resolved(struct survey *survey, size_t index,
-			    const struct endpoint *endpoints, size_t count,
-			    uint64_t now_us);
+			    const struct endpoint *endpoints, size_t count);
 
 /* Begins a round, if none is under way. */
 void survey_start(struct survey *survey, uint64_t now_us);
