@@ -5,8 +5,8 @@
  * reads the answer, and then sends or receives for the time given. Bytes
  * received are counted as they are taken, bytes sent when they are
  * acknowledged, so that what lies in buffers never counts. Facts:
- * tailscale.com net/speedtest (version 2; the server allows 5 to 30 s, and
- * says so itself in {"error": …}).
+ * tailscale.com net/speedtest (version 2; a server that refuses answers
+ * {"error": …}).
  */
 #ifndef TUNNELHOST_CONN_SPEEDTEST_H
 #define TUNNELHOST_CONN_SPEEDTEST_H

@@ -6,7 +6,7 @@ local app = {}
 app.options = {
   { "--direction", choices = { "down", "up" }, default = "down", help = "of the data, seen from here" },
   { "--time", type = "number", min = 1, max = 60, default = 5, metavar = "SECONDS",
-    help = "for how long; agents allow 5 to 30" },
+    help = "for how long" },
   { "--direct", type = "boolean", help = "wait until the path is direct (at most 20 s)" },
   { "--output", choices = { "table", "json" }, default = "table", help = "rows, or one JSON object" },
 }

@@ -260,7 +260,7 @@ function conn:ping(options) end
 ---@return true?, tunnel.error?
 function conn:await_reachable(options) end
 --- The agent's own speed test: how many bytes went one way in `duration`
---- seconds (5; at most 60, and agents allow 5 to 30), and in each second.
+--- seconds (5; at most 60), and in each second.
 --- Bytes up count once they are acknowledged.
 ---@param options? { direction: "down"|"up"|nil, duration: number?, timeout: number? }
 ---@return { bytes: integer, seconds: number, samples: { from: number, to: number, bytes: integer }[] }?, tunnel.error?
