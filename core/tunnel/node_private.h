@@ -14,6 +14,7 @@
 #include "core/tunnel/relay.h"
 
 #define DATAGRAM_CAP 2048	/* more than any sealed packet of MTU 1280 */
+#define PACKET_ROOM (WG_DATA_OVERHEAD + NS_MTU_MIN)
 
 struct node_peer {
 	struct list link;
@@ -23,7 +24,15 @@ struct node_peer {
 	struct wg_peer *wg;
 	struct key32 disco_shared;
 	bool has_disco;
-	struct relay *relay;	/* where its packets go, or NULL: no region */
+	struct relay *relay;	/* of its home region, or NULL: none */
+	/* Where its packets go now; `both`: by the relay as well, because the
+	 * endpoint has not answered for a while. */
+	bool direct;
+	bool both;
+	struct endpoint endpoint;
+	uint64_t direct_us;	/* when it first was direct; 0: never */
+	uint64_t direct_rx_bytes;
+	uint64_t direct_tx_bytes;
 	/* Plain packets, u16 length and bytes: no session yet, or no room. */
 	struct buf held;
 	/* The newest handshake message that found no room: without it the
@@ -37,6 +46,15 @@ struct node_relay {
 	struct relay *relay;
 	size_t peers;		/* that are at home there */
 	uint64_t idle_us;	/* since when there are none */
+};
+
+struct node_udp {
+	struct datagram *socket;	/* NULL: there is none */
+	uint16_t port;			/* the last one, 0: none yet */
+	uint8_t *slab;			/* while it holds something */
+	size_t start, end;		/* of what has not left yet */
+	size_t segment;			/* length of its packets but the last */
+	struct endpoint to;
 };
 
 struct node_ping {
@@ -70,6 +88,10 @@ struct node {
 				 * NULL: no peer has a relay */
 	bool home_seen;
 	bool closing;
+	struct node_udp udp;
+	size_t direct_peers;	/* how many go by the socket now */
+	bool fill_direct;	/* the last packet did: pull into the slab */
+	unsigned taken;		/* packets in since output was pulled */
 	struct list pings;
 	size_t ping_count;
 	struct task work;
@@ -81,6 +103,14 @@ static inline uint64_t node_now(const struct node *node)
 {
 	return loop_now_us(node->config.loop);
 }
+
+/* node.c */
+/*
+ * One datagram, opened where it lies; `from` is its place for wg_in(). Returns
+ * the peer whose own and fresh datagram it was, or NULL.
+ */
+struct wg_peer *node_take_wireguard(struct node *node, uint8_t *data,
+				    size_t len, uint64_t from);
 
 /* node_relay.c */
 int node_open_home(struct node *node, struct error *error);
@@ -99,7 +129,23 @@ struct node_peer *node_peer_at(const struct node *node,
 			       const uint8_t address[16]);
 void node_peers_free(struct node *node);
 
+/* node_udp.c */
+int node_udp_open(struct node *node);
+void node_udp_close(struct node *node);
+/* Where to put the next packet, PACKET_ROOM bytes; NULL: no socket. */
+uint8_t *node_udp_reserve(struct node *node);
+/* The packet written there is `len` bytes long and goes to `to`. */
+void node_udp_commit(struct node *node, const struct endpoint *to, size_t len);
+/* What is in the slab leaves; _flush also frees it. */
+void node_udp_send(struct node *node);
+void node_udp_flush(struct node *node);
+/* One datagram by itself, before what is in the slab. 0 or why not. */
+int node_udp_send_one(struct node *node, const struct endpoint *to,
+		      const uint8_t *data, size_t len);
+
 /* node_send.c */
+/* After each packet in: lets acknowledgements out while a batch comes in. */
+void node_took_packet(struct node *node);
 /* A handshake message or keepalive; the former is kept until it can leave. */
 void node_send_message(struct node_peer *peer, const uint8_t *message,
 		       size_t len, bool keep);

@@ -75,19 +75,11 @@ static uint64_t source_token(const struct key32 *from)
 static void take_wireguard(struct node *node, const struct key32 *from,
 			   const uint8_t *data, size_t len)
 {
-	struct wg_in_result result;
-
 	if (len > sizeof(node->scratch))
 		return;
 	memcpy(node->scratch, data, len);
-	if (wg_in(node->wg, node->scratch, len, source_token(from),
-		  node_now(node), &result) < 0) {
-		log_debug(node->config.log, "wireguard", "ignored: %s",
-			  wg_ignored_name(result.reason));
-		return;
-	}
-	if (result.kind == WG_IN_DATA)
-		ns_in(node->ns, result.data, result.len, node_now(node));
+	(void)node_take_wireguard(node, node->scratch, len,
+				  source_token(from));
 }
 
 static void on_packet(void *user, struct relay *relay,

@@ -261,7 +261,7 @@ struct echo_socket {
 };
 
 static void echo_datagram(void *user, const struct sockaddr *from,
-			  const uint8_t *data, size_t len, size_t segment)
+			  uint8_t *data, size_t len, size_t segment)
 {
 	struct echo_socket *echo = user;
 
