@@ -103,6 +103,7 @@ static void run_work(struct task *task)
 	node_relays_flush(node);
 	node_relays_tick(node);
 	set_deadline(node);
+	node_paths_tell(node);
 	if (node->config.events->on_turn)
 		node->config.events->on_turn(node->config.user);
 }
@@ -117,20 +118,25 @@ static void deadline_fired(struct timer *timer)
 	node_kick(node);
 }
 
-/* The peer whose own and fresh datagram it was, or NULL. */
-struct wg_peer *node_take_wireguard(struct node *node, uint8_t *data,
-				    size_t len, uint64_t from)
+/* First where it came from: what is in it may remove the peer. */
+void node_take_wireguard(struct node *node, uint8_t *data, size_t len,
+			 uint64_t token, const struct endpoint *from)
 {
 	struct wg_in_result result;
-	int err = wg_in(node->wg, data, len, from, node_now(node), &result);
+	int err = wg_in(node->wg, data, len, token, node_now(node), &result);
 
+	if (result.authenticated && from) {
+		struct node_peer *peer = wg_peer_user(result.peer);
+
+		peer->direct_rx_bytes += len;
+		node_path_data_in(peer, from);
+	}
 	if (err < 0)
 		log_debug(node->config.log, "wireguard", "ignored: %s",
 			  wg_ignored_name(result.reason));
 	else if (result.kind == WG_IN_DATA)
 		ns_in(node->ns, result.data, result.len, node_now(node));
 	node_took_packet(node);
-	return result.authenticated ? result.peer : NULL;
 }
 
 static int64_t wall_us(void *user)
@@ -179,6 +185,7 @@ static void init_containers(struct node *node)
 	list_init(&node->pings);
 	hash_init(&node->by_id, node->config.rng);
 	hash_init(&node->by_address, node->config.rng);
+	hash_init(&node->by_disco, node->config.rng);
 	node->work = (struct task){ .run = run_work, .user = node };
 	node->deadline = (struct timer){ .fire = deadline_fired, .user = node };
 }
@@ -240,6 +247,7 @@ void node_free(struct node *node)
 	wg_free(node->wg);
 	hash_clear(&node->by_id);
 	hash_clear(&node->by_address);
+	hash_clear(&node->by_disco);
 	derp_map_clear(&node->derp_map);
 	key_wipe(&node->private_key);
 	key_wipe(&node->disco_private);

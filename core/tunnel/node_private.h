@@ -9,6 +9,7 @@
 #include "core/base/hash.h"
 #include "core/base/list.h"
 #include "core/tailnet/disco/disco.h"
+#include "core/tailnet/path/path.h"
 #include "core/tailnet/wireguard/wireguard.h"
 #include "core/tunnel/node.h"
 #include "core/tunnel/relay.h"
@@ -25,10 +26,12 @@ struct node_peer {
 	struct key32 disco_shared;
 	bool has_disco;
 	struct relay *relay;	/* of its home region, or NULL: none */
-	/* Where its packets go now; `both`: by the relay as well, because the
-	 * endpoint has not answered for a while. */
-	bool direct;
-	bool both;
+	struct path path;
+	struct timer path_timer;
+	struct node_peer *disco_next;	/* another with the same disco key */
+	bool call_owed;		/* a call-me-maybe that found no room */
+	bool way_new;		/* on_path is owed */
+	bool direct;		/* its packets go to `endpoint` now */
 	struct endpoint endpoint;
 	uint64_t direct_us;	/* when it first was direct; 0: never */
 	uint64_t direct_rx_bytes;
@@ -78,6 +81,7 @@ struct node {
 	struct list peers;
 	struct hash by_id;
 	struct hash by_address;
+	struct hash by_disco;	/* the first peer with the key */
 	struct list waiting;	/* peers with something for a full relay */
 	bool room_again;	/* some relay has room: look at `waiting` */
 	struct node_relay relays[NODE_RELAY_CAP];
@@ -92,6 +96,11 @@ struct node {
 	size_t direct_peers;	/* how many go by the socket now */
 	bool fill_direct;	/* the last packet did: pull into the slab */
 	unsigned taken;		/* packets in since output was pulled */
+	struct endpoint endpoints[NODE_OWN_ENDPOINT_CAP];	/* announced */
+	size_t endpoint_count;
+	struct network_monitor monitor;
+	bool monitored;
+	bool ways_new;		/* some peer's way is */
 	struct list pings;
 	size_t ping_count;
 	struct task work;
@@ -106,11 +115,11 @@ static inline uint64_t node_now(const struct node *node)
 
 /* node.c */
 /*
- * One datagram, opened where it lies; `from` is its place for wg_in(). Returns
- * the peer whose own and fresh datagram it was, or NULL.
+ * One datagram, opened where it lies; `token` stands for its place, which is
+ * `from` or (NULL) a relay.
  */
-struct wg_peer *node_take_wireguard(struct node *node, uint8_t *data,
-				    size_t len, uint64_t from);
+void node_take_wireguard(struct node *node, uint8_t *data, size_t len,
+			 uint64_t token, const struct endpoint *from);
 
 /* node_relay.c */
 int node_open_home(struct node *node, struct error *error);
@@ -143,7 +152,40 @@ void node_udp_flush(struct node *node);
 int node_udp_send_one(struct node *node, const struct endpoint *to,
 		      const uint8_t *data, size_t len);
 
+/* node_paths.c */
+/* The socket, and what watches the network; without UDP it does nothing. */
+void node_paths_begin(struct node *node);
+void node_paths_end(struct node *node);
+/* on_path for those whose way is new, from the task. */
+void node_paths_tell(struct node *node);
+void node_path_init(struct node_peer *peer);
+void node_path_clear(struct node_peer *peer);
+/* Peers are found by their disco key; 0 or ERR_NOMEM. */
+int node_disco_link(struct node_peer *peer);
+void node_disco_unlink(struct node_peer *peer);
+/* A packet for the peer is about to leave. */
+void node_path_want(struct node_peer *peer);
+void node_path_data_in(struct node_peer *peer, const struct endpoint *from);
+void node_path_set(struct node_peer *peer, const struct endpoint *endpoints,
+		   size_t count, bool is_new);
+/* One disco packet from an endpoint. */
+void node_path_disco_in(struct node *node, const struct endpoint *from,
+			const uint8_t *data, size_t len);
+void node_path_disco_relayed(struct node_peer *peer,
+			     const struct disco_message *message);
+void node_path_call(struct node_peer *peer);
+/* The own endpoints are others: the peers and the coordinator must hear. */
+void node_paths_own_changed(struct node *node);
+void node_path_refused(struct node *node, const struct endpoint *to, int err);
+
+/* node_survey.c */
+void node_survey_in(struct node *node, const struct endpoint *from,
+		    const uint8_t *data, size_t len);
+/* Looks at the own addresses; true: they have changed. */
+bool node_endpoints_refresh(struct node *node);
+
 /* node_send.c */
+void node_wait_for_room(struct node_peer *peer);
 /* After each packet in: lets acknowledgements out while a batch comes in. */
 void node_took_packet(struct node *node);
 /* A handshake message or keepalive; the former is kept until it can leave. */

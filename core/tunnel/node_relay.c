@@ -61,6 +61,8 @@ static void take_disco(struct node *node, struct relay *relay,
 		return;
 	if (message.type == DISCO_PING)
 		answer_disco_ping(peer, relay, &message);
+	else
+		node_path_disco_relayed(peer, &message);
 }
 
 /* What stands for the sender in WireGuard's rate limits. */
@@ -78,8 +80,8 @@ static void take_wireguard(struct node *node, const struct key32 *from,
 	if (len > sizeof(node->scratch))
 		return;
 	memcpy(node->scratch, data, len);
-	(void)node_take_wireguard(node, node->scratch, len,
-				  source_token(from));
+	node_take_wireguard(node, node->scratch, len, source_token(from),
+			    NULL);
 }
 
 static void on_packet(void *user, struct relay *relay,

@@ -19,21 +19,10 @@
 /* A batch of 50 packets that got one ACK made the sender burst. */
 #define TAKEN_PER_OUTPUT 4
 
-static void wait_for_room(struct node_peer *peer)
+void node_wait_for_room(struct node_peer *peer)
 {
 	if (!list_linked(&peer->waiting))
 		list_add_tail(&peer->node->waiting, &peer->waiting);
-}
-
-static bool relay_copy(struct node_peer *peer, const uint8_t *data, size_t len)
-{
-	uint8_t *to = peer->relay ? relay_reserve(peer->relay, len) : NULL;
-
-	if (!to)
-		return false;
-	memcpy(to, data, len);
-	relay_commit(peer->relay, &peer->config.key, len);
-	return true;
 }
 
 /* PACKET_ROOM bytes where the peer's next packet goes, or NULL. */
@@ -44,15 +33,13 @@ static uint8_t *reserve(struct node_peer *peer)
 	return peer->relay ? relay_reserve(peer->relay, PACKET_ROOM) : NULL;
 }
 
-/* `at` is what reserve() gave. */
-static void commit(struct node_peer *peer, const uint8_t *at, size_t len)
+/* The packet is where reserve() said. */
+static void commit(struct node_peer *peer, size_t len)
 {
 	if (!peer->direct) {
 		relay_commit(peer->relay, &peer->config.key, len);
 		return;
 	}
-	if (peer->both)
-		(void)relay_copy(peer, at, len);
 	peer->direct_tx_bytes += len;
 	node_udp_commit(peer->node, &peer->endpoint, len);
 }
@@ -64,7 +51,7 @@ static bool send_copy(struct node_peer *peer, const uint8_t *data, size_t len)
 	if (!to)
 		return false;
 	memcpy(to, data, len);
-	commit(peer, to, len);
+	commit(peer, len);
 	return true;
 }
 
@@ -79,7 +66,7 @@ void node_send_message(struct node_peer *peer, const uint8_t *message,
 	if (sent)
 		return;
 	memcpy(peer->message, message, len);
-	wait_for_room(peer);
+	node_wait_for_room(peer);
 }
 
 /* Full: the newest is dropped; whoever sent it sends it again. */
@@ -102,7 +89,7 @@ static int send_sealed(struct node_peer *peer, const uint8_t *packet,
 	ssize_t sealed;
 
 	if (!to) {
-		wait_for_room(peer);
+		node_wait_for_room(peer);
 		return ERR_AGAIN;
 	}
 	memcpy(to + WG_DATA_HEADER, packet, len);
@@ -110,7 +97,7 @@ static int send_sealed(struct node_peer *peer, const uint8_t *packet,
 	if (sealed == ERR_AGAIN)
 		return ERR_AGAIN;
 	if (sealed > 0)
-		commit(peer, to, (size_t)sealed);
+		commit(peer, (size_t)sealed);
 	return 0;
 }
 
@@ -130,11 +117,13 @@ static void serve_peer(struct node_peer *peer)
 {
 	if (peer->message_len) {
 		if (!send_copy(peer, peer->message, peer->message_len)) {
-			wait_for_room(peer);
+			node_wait_for_room(peer);
 			return;
 		}
 		peer->message_len = 0;
 	}
+	if (peer->call_owed)
+		node_path_call(peer);
 	node_release_held(peer);
 }
 
@@ -163,7 +152,7 @@ static void send_in_place(struct node_peer *peer, uint8_t *room, size_t len)
 	if (sealed == ERR_AGAIN)
 		hold(peer, room + WG_DATA_HEADER, len);
 	else if (sealed > 0)
-		commit(peer, room, (size_t)sealed);
+		commit(peer, (size_t)sealed);
 }
 
 /* `relay` is the one that is being filled, NULL: the socket's slab. */
@@ -173,7 +162,10 @@ static void send_packet(struct node *node, struct relay *relay, uint8_t *room,
 	uint8_t *packet = room + WG_DATA_HEADER;
 	struct node_peer *peer = node_peer_at(node, packet + IPV6_DESTINATION);
 
-	if (!peer || (!peer->direct && !peer->relay))
+	if (!peer)
+		return;
+	node_path_want(peer);
+	if (!peer->direct && !peer->relay)
 		return;
 	if (peer->held.len) {
 		hold(peer, packet, len);	/* behind the others */

@@ -113,19 +113,6 @@ static uint64_t source_token(const struct endpoint *from)
 	return high * 0x9e3779b97f4a7c15u ^ low ^ (uint64_t)from->port << 32;
 }
 
-static void take_wireguard(struct node *node, const struct endpoint *from,
-			   uint8_t *data, size_t len)
-{
-	struct wg_peer *wg = node_take_wireguard(node, data, len,
-						 source_token(from));
-	struct node_peer *peer = wg ? wg_peer_user(wg) : NULL;
-
-	if (!peer)
-		return;
-	peer->direct_rx_bytes += len;
-	node_path_data_in(peer, from);
-}
-
 static void take(struct node *node, const struct endpoint *from, uint8_t *data,
 		 size_t len)
 {
@@ -134,7 +121,8 @@ static void take(struct node *node, const struct endpoint *from, uint8_t *data,
 	else if (stun_is(data, len))
 		node_survey_in(node, from, data, len);
 	else
-		take_wireguard(node, from, data, len);
+		node_take_wireguard(node, data, len, source_token(from),
+				    from);
 }
 
 static void on_receive(void *user, const struct sockaddr *address,
