@@ -119,7 +119,7 @@ static void take(struct node *node, const struct endpoint *from, uint8_t *data,
 	if (disco_is(data, len))
 		node_path_disco_in(node, from, data, len);
 	else if (stun_is(data, len))
-		node_survey_in(node, from, data, len);
+		node_survey_in(node, data, len);
 	else
 		node_take_wireguard(node, data, len, source_token(from),
 				    from);
