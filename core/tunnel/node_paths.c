@@ -364,7 +364,7 @@ static void own_changed(struct node *node, void (*tell)(struct path *path,
 		struct node_peer *peer =
 			container_of(at, struct node_peer, link);
 
-		if (!usable(peer))
+		if (!peer->has_disco)
 			continue;
 		tell(&peer->path, node_now(node));
 		drive(peer);
@@ -404,7 +404,7 @@ void node_paths_begin(struct node *node)
 		return;
 	node->monitor = (struct network_monitor){ .changed = network_changed,
 						  .user = node };
-	node->monitored = network_monitor_add(node->config.network,
+	node->monitored = network_monitor_add(node_udp_network(node),
 					      &node->monitor) == 0;
 	(void)node_endpoints_refresh(node);
 	if (node_survey_anew(node) < 0)
@@ -414,6 +414,6 @@ void node_paths_begin(struct node *node)
 void node_paths_end(struct node *node)
 {
 	if (node->monitored)
-		network_monitor_remove(node->config.network, &node->monitor);
+		network_monitor_remove(node_udp_network(node), &node->monitor);
 	node_udp_close(node);
 }

@@ -122,6 +122,12 @@ static inline uint64_t node_now(const struct node *node)
 	return loop_now_us(node->config.loop);
 }
 
+static inline struct network *node_udp_network(const struct node *node)
+{
+	return node->config.udp_network ? node->config.udp_network :
+					  node->config.network;
+}
+
 /* node.c */
 /*
  * One datagram, opened where it lies; `token` stands for its place, which is

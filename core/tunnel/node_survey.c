@@ -40,7 +40,7 @@ static size_t add_endpoint(struct endpoint *list, size_t count,
 
 static size_t local_endpoints(struct node *node, struct endpoint *out)
 {
-	size_t count = network_local_addresses(node->config.network, out,
+	size_t count = network_local_addresses(node_udp_network(node), out,
 					       NODE_OWN_ENDPOINT_CAP);
 
 	for (size_t i = 0; i < count; i++)
@@ -167,7 +167,7 @@ static void cancel_lookups(struct node *node)
 {
 	for (size_t i = 0; i < node->lookup_count; i++)
 		if (node->lookups[i].call)
-			network_resolve_cancel(node->config.network,
+			network_resolve_cancel(node_udp_network(node),
 					       node->lookups[i].call);
 	free(node->lookups);
 	node->lookups = NULL;
@@ -193,7 +193,7 @@ static void look_up(struct node_lookup *lookup)
 	struct node *node = lookup->node;
 	const char *host = survey_target_host(node->survey, lookup->index);
 
-	if (network_resolve(node->config.network, host, resolved, lookup,
+	if (network_resolve(node_udp_network(node), host, resolved, lookup,
 			    &lookup->call) == 0) {
 		node->lookups_left++;
 		return;
