@@ -205,6 +205,9 @@ static int build(struct node *node, struct error *error)
 	if (err < 0)
 		return error_set(error, err, "cannot make a tailnet node: %s",
 				 err_name(err));
+	if (node_survey_begin(node) < 0)
+		return error_set(error, ERR_NOMEM,
+				 "no memory for a tailnet node");
 	err = node_open_home(node, error);
 	if (err == 0)
 		node_paths_begin(node);
@@ -244,6 +247,7 @@ void node_free(struct node *node)
 	timer_stop(node->config.loop, &node->deadline);
 	node_peers_free(node);
 	node_paths_end(node);
+	node_survey_end(node);
 	node_relays_free(node);
 	if (node->ns)
 		ns_free(node->ns);

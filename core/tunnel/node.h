@@ -58,6 +58,7 @@ struct node_events {
 struct node_config {
 	struct loop *loop;
 	struct network *network;
+	struct network *udp_network;	/* NULL: `network` */
 	struct rng *rng;
 	struct log *log;
 	const uint8_t (*addresses)[16];

@@ -61,6 +61,11 @@ static void take_change(struct node_peer *peer)
 
 void node_paths_tell(struct node *node)
 {
+	if (node->endpoints_stale) {
+		node->endpoints_stale = false;
+		if (node_endpoints_refresh(node))
+			node_paths_own_changed(node);
+	}
 	if (!node->ways_new)
 		return;
 	node->ways_new = false;
@@ -186,9 +191,12 @@ void node_path_want(struct node_peer *peer)
 
 	if (!usable(peer))
 		return;
+	peer->node->wanted_us = node_now(peer->node);
 	path_want(&peer->path, node_now(peer->node));
-	if (!was_active)
-		drive(peer);
+	if (was_active)
+		return;
+	drive(peer);
+	node_survey_wanted(peer->node);
 }
 
 void node_path_data_in(struct node_peer *peer, const struct endpoint *from)
@@ -356,7 +364,7 @@ static void own_changed(struct node *node, void (*tell)(struct path *path,
 		struct node_peer *peer =
 			container_of(at, struct node_peer, link);
 
-		if (!usable(peer))
+		if (!peer->has_disco)
 			continue;
 		tell(&peer->path, node_now(node));
 		drive(peer);
@@ -370,16 +378,23 @@ void node_paths_own_changed(struct node *node)
 		node->config.events->on_changed(node->config.user);
 }
 
+void node_survey_done(struct node *node)
+{
+	node->endpoints_stale = true;
+	node_kick(node);
+}
+
+/* The same addresses may still be another network: look at everything. */
 static void network_changed(struct network_monitor *monitor)
 {
 	struct node *node = monitor->user;
 
-	if (node_endpoints_refresh(node)) {
-		(void)node_udp_open(node);
-		own_changed(node, path_rebind);
-		if (node->config.events->on_changed)
-			node->config.events->on_changed(node->config.user);
-	}
+	if (node_endpoints_refresh(node))
+		node_paths_own_changed(node);
+	(void)node_udp_open(node);
+	own_changed(node, path_rebind);
+	if (node_survey_anew(node) < 0)
+		log_warn(node->config.log, "udp", "no memory for a survey");
 	node_kick(node);
 }
 
@@ -389,14 +404,16 @@ void node_paths_begin(struct node *node)
 		return;
 	node->monitor = (struct network_monitor){ .changed = network_changed,
 						  .user = node };
-	node->monitored = network_monitor_add(node->config.network,
+	node->monitored = network_monitor_add(node_udp_network(node),
 					      &node->monitor) == 0;
 	(void)node_endpoints_refresh(node);
+	if (node_survey_anew(node) < 0)
+		log_warn(node->config.log, "udp", "no memory for a survey");
 }
 
 void node_paths_end(struct node *node)
 {
 	if (node->monitored)
-		network_monitor_remove(node->config.network, &node->monitor);
+		network_monitor_remove(node_udp_network(node), &node->monitor);
 	node_udp_close(node);
 }

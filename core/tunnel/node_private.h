@@ -10,6 +10,7 @@
 #include "core/base/list.h"
 #include "core/tailnet/disco/disco.h"
 #include "core/tailnet/path/path.h"
+#include "core/tailnet/path/survey.h"
 #include "core/tailnet/wireguard/wireguard.h"
 #include "core/tunnel/node.h"
 #include "core/tunnel/relay.h"
@@ -109,6 +110,14 @@ struct node {
 	unsigned taken;		/* packets in since output was pulled */
 	struct endpoint endpoints[NODE_OWN_ENDPOINT_CAP];	/* announced */
 	size_t endpoint_count;
+	bool endpoints_stale;
+	struct survey *survey;
+	bool surveying;		/* a round is under way */
+	uint64_t surveyed_us;	/* when the last one began */
+	uint64_t wanted_us;	/* when a packet was sent last */
+	struct timer survey_timer;
+	struct node_lookup *lookups;	/* while names are looked up */
+	size_t lookup_count, lookups_left;
 	struct network_monitor monitor;
 	bool monitored;
 	bool ways_new;		/* some peer's way is */
@@ -122,6 +131,12 @@ struct node {
 static inline uint64_t node_now(const struct node *node)
 {
 	return loop_now_us(node->config.loop);
+}
+
+static inline struct network *node_udp_network(const struct node *node)
+{
+	return node->config.udp_network ? node->config.udp_network :
+					  node->config.network;
 }
 
 /* node.c */
@@ -197,10 +212,17 @@ void node_path_call(struct node_peer *peer);
 /* The own endpoints are others: the peers and the coordinator must hear. */
 void node_paths_own_changed(struct node *node);
 void node_path_refused(struct node *node, const struct endpoint *to, int err);
+/* A round of the survey has ended. */
+void node_survey_done(struct node *node);
 
 /* node_survey.c */
-void node_survey_in(struct node *node, const struct endpoint *from,
-		    const uint8_t *data, size_t len);
+int node_survey_begin(struct node *node);
+void node_survey_end(struct node *node);
+/* The DERP map or the network is another: names, then a round. */
+int node_survey_anew(struct node *node);
+/* Packets flow again: a round, if the last one is old. */
+void node_survey_wanted(struct node *node);
+void node_survey_in(struct node *node, const uint8_t *data, size_t len);
 /* Looks at the own addresses; true: they have changed. */
 bool node_endpoints_refresh(struct node *node);
 

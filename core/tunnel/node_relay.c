@@ -339,6 +339,9 @@ int node_set_derp_map(struct node *node, const struct derp_map *map)
 	derp_map_clear(&node->derp_map);
 	node->derp_map = copy;
 	move_relays(node);
+	err = node_survey_anew(node);
+	if (err < 0)
+		log_warn(node->config.log, "derp", "no memory for a survey");
 	list_each(at, next, &node->peers) {
 		struct node_peer *peer =
 			container_of(at, struct node_peer, link);

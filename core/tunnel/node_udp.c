@@ -120,7 +120,7 @@ static void take(struct node *node, const struct endpoint *from, uint8_t *data,
 	if (disco_is(data, len))
 		node_path_disco_in(node, from, data, len);
 	else if (stun_is(data, len))
-		node_survey_in(node, from, data, len);
+		node_survey_in(node, data, len);
 	else
 		take_wireguard(node, from, data, len);
 }
@@ -169,7 +169,7 @@ static int open_at(struct node *node, uint16_t port, struct error *error)
 		.sin6_family = AF_INET6, .sin6_port = htons(port),
 	};
 	struct datagram *socket;
-	int err = network_open_datagram(node->config.network,
+	int err = network_open_datagram(node_udp_network(node),
 					port ? (const void *)&address : NULL,
 					&events, node, &socket, error);
 
