@@ -17,8 +17,19 @@ void node_cookie_to_relay(struct node *node, uint64_t token,
 {
 	*new_place(node) = (struct node_place){
 		.token = token,
+		.used = true,
 		.region = relay_region(relay),
 		.key = *key,
+	};
+}
+
+void node_cookie_to_endpoint(struct node *node, uint64_t token,
+			     const struct endpoint *endpoint)
+{
+	*new_place(node) = (struct node_place){
+		.token = token,
+		.used = true,
+		.endpoint = *endpoint,
 	};
 }
 
@@ -51,9 +62,13 @@ void node_send_cookie(struct node *node, uint64_t token,
 	for (size_t i = 0; i < WG_COOKIE_REPLIES_CAP; i++) {
 		const struct node_place *place = &node->places[i];
 
-		if (place->region && place->token == token) {
+		if (!place->used || place->token != token)
+			continue;
+		if (place->region)
 			send_by_relay(node, place, message, len);
-			return;
-		}
+		else
+			(void)node_udp_send_one(node, &place->endpoint,
+						message, len);
+		return;
 	}
 }
