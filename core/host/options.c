@@ -18,7 +18,8 @@ struct option_spec {
 	size_t offset;
 	const char *metavar;
 	const char *variables;	/* "A B": the first that is set */
-	const char *commands;	/* " run fsm ", CONNECTS; NULL: everywhere */
+	/* " run fsm ", CONNECTS " simulate "; NULL: everywhere */
+	const char *commands;
 	const char *help;
 };
 
@@ -54,7 +55,7 @@ static const struct option_spec specs[] = {
 	{ "wait", 0, KIND_TEXT, AT(wait), "yes|no|auto", NULL, CONNECTS,
 	  "for the agent's startup scripts (auto)" },
 	{ "disable-direct-connections", 0, KIND_FLAG, AT(no_direct), NULL,
-	  "CODER_DISABLE_DIRECT_CONNECTIONS", CONNECTS "simulate ",
+	  "CODER_DISABLE_DIRECT_CONNECTIONS", CONNECTS " simulate ",
 	  "relay only" },
 	{ "timeout", 0, KIND_NUMBER, AT(timeout_s), "SECONDS", NULL, CONNECTS,
 	  "for the workspace and its agent to come up (600)" },
@@ -116,6 +117,9 @@ static const struct command commands[] = {
 	  { { 'd', "--direct" },
 	    { 't', "--time" },
 	    { 'o', "--output" } } },
+	{ "explain", "W [-o text|json]",
+	  "where the time goes, and which way the packets",
+	  COMMAND_APP | COMMAND_CONNECTS, { { 'o', "--output" } } },
 	{ "simulate", "", "serve the embedded deployment", 0, { { 0 } } },
 	{ "replay", "FILE|-", "feed recorded events to the state machine", 0,
 	  { { 0 } } },
@@ -146,8 +150,9 @@ static bool applies(const struct option_spec *spec, const char *command)
 
 	if (!spec->commands)
 		return true;
-	if (strcmp(spec->commands, CONNECTS) == 0)
-		return found && found->flags & COMMAND_CONNECTS;
+	if (spec->commands[0] == CONNECTS[0] && found &&
+	    found->flags & COMMAND_CONNECTS)
+		return true;
 	snprintf(word, sizeof(word), " %s ", command);
 	return strstr(spec->commands, word) != NULL;
 }

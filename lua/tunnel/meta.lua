@@ -241,6 +241,30 @@ function datagram:send(data) end
 function datagram:receive(options) end
 function datagram:close() end
 
+--- What is known of a tunnel; a snapshot.
+---@class tunnel.stats
+---@field path { direct: boolean, endpoint: string?, derp_region: string?, latency: number?, direct_received: integer, direct_sent: integer, relay_received: integer, relay_sent: integer }
+---@field phases table<"coordinate"|"relay"|"peer"|"session"|"up"|"direct", number> seconds from the dial
+---@field candidates { endpoint: string, latency: number?, used: boolean }[] where the agent may be reached
+---@field network tunnel.network
+---@field handshakes integer
+---@field last_handshake number?
+---@field timeline { state: tunnel.state, at: number }[]? not of tunnel.open's handle, which has a method
+
+--- The network outside, by the STUN servers of the deployment.
+---@class tunnel.network
+---@field direct_allowed boolean
+---@field udp boolean a STUN server has answered
+---@field ipv4 string? our address as seen from outside
+---@field ipv6 string?
+---@field mapping "easy"|"hard"|nil hard: another port for each destination
+---@field port integer? of our own socket
+---@field home integer the home relay's region
+---@field home_name string?
+---@field home_up boolean
+---@field endpoints string[] what is told to the agent
+---@field regions { id: integer, name: string?, latency: number?, latency_ipv4: number?, latency_ipv6: number? }[]
+
 --- The connection to the workspace's agent.
 ---@class tunnel.conn
 ---@field tunnel tunnel.tunnel
@@ -259,6 +283,8 @@ function conn:ping(options) end
 ---@param options? { timeout: number? }
 ---@return true?, tunnel.error?
 function conn:await_reachable(options) end
+---@return tunnel.stats?, tunnel.error?
+function conn:stats() end
 --- The agent's own speed test: how many bytes went one way in `duration`
 --- seconds (5; at most 60), and in each second.
 --- Bytes up count once they are acknowledged.
