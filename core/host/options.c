@@ -120,6 +120,9 @@ static const struct command commands[] = {
 	{ "explain", "W [-o text|json]",
 	  "where the time goes, and which way the packets",
 	  COMMAND_APP | COMMAND_CONNECTS, { { 'o', "--output" } } },
+	{ "netcheck", "[-o text|json]", "the network from here to the relays",
+	  COMMAND_APP | COMMAND_CONNECTS | COMMAND_ALONE,
+	  { { 'o', "--output" } } },
 	{ "simulate", "", "serve the embedded deployment", 0, { { 0 } } },
 	{ "replay", "FILE|-", "feed recorded events to the state machine", 0,
 	  { { 0 } } },
@@ -140,6 +143,14 @@ const struct command *command_find(const char *name)
 		if (strcmp(commands[i].name, name) == 0)
 			return &commands[i];
 	return NULL;
+}
+
+bool command_takes_workspace(const char *name)
+{
+	const struct command *command = command_find(name);
+
+	return command && command->flags & COMMAND_CONNECTS &&
+	       !(command->flags & COMMAND_ALONE);
 }
 
 static bool applies(const struct option_spec *spec, const char *command)
@@ -343,8 +354,7 @@ static int take_word(struct parser *parser, const char *word)
 		options->script = word;
 		return 0;
 	}
-	if (!options->workspace && command_find(options->command) &&
-	    command_find(options->command)->flags & COMMAND_CONNECTS) {
+	if (!options->workspace && command_takes_workspace(options->command)) {
 		options->workspace = word;
 		return 0;
 	}

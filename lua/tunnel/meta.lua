@@ -95,6 +95,11 @@ function tunnel.splice(a, b, options) end
 ---@param options tunnel.open_options
 ---@return tunnel.opened?, tunnel.error?
 function tunnel.open(options) end
+--- The network between here and a deployment (the one signed in to): its
+--- relays' latencies, our addresses as seen from outside. Touches no workspace.
+---@param options? { url: string?, timeout: number? }
+---@return tunnel.netcheck?, tunnel.error?
+function tunnel.netcheck(options) end
 
 --- A whole small deployment in this process, on loopback, in real time.
 --- Without `on_exec` its workspaces run commands as child processes; in a
@@ -265,6 +270,11 @@ function datagram:close() end
 ---@field endpoints string[] what is told to the agent
 ---@field regions { id: integer, name: string?, latency: number?, latency_ipv4: number?, latency_ipv6: number? }[]
 
+---@class tunnel.netcheck: tunnel.network
+---@field deployment string its URL
+---@field deployment_latency number of one request, with connecting
+---@field websockets_only boolean the deployment wants no relay by upgrade
+
 --- The connection to the workspace's agent.
 ---@class tunnel.conn
 ---@field tunnel tunnel.tunnel
@@ -362,6 +372,9 @@ function simulation:workspace(options) end
 ---@param options tunnel.open_options
 ---@return tunnel.opened?, tunnel.error?
 function simulation:open(options) end
+---@param options? { timeout: number? }
+---@return tunnel.netcheck?, tunnel.error?
+function simulation:netcheck(options) end
 --- Closes all such sockets now.
 ---@param kind "watch"|"coordinate"|"derp"
 ---@return tunnel.fault?, tunnel.error?

@@ -23,7 +23,7 @@ func TestSpeedtestBothWays(t *testing.T) {
 			Intervals []any
 			Bytes     int64
 		}
-		if status := p.wait(30*time.Second); status != 0 {
+		if status := p.wait(30 * time.Second); status != 0 {
 			t.Fatalf("%s: status %d: %s", direction, status, p.stderr)
 		}
 		if err := json.Unmarshal([]byte(p.stdout.String()), &result); err != nil {
@@ -94,5 +94,29 @@ func TestPingSaysThePath(t *testing.T) {
 	}
 	if status := d.spawn(nil, "ping", "peerws", "-n", "1", "--disable-direct-connections").wait(30 * time.Second); status != 0 {
 		t.Errorf("status %d", status)
+	}
+}
+
+func TestNetcheck(t *testing.T) {
+	var n struct {
+		UDP     bool
+		IPv4    string `json:"ipv4"`
+		HomeUp  bool   `json:"home_up"`
+		Regions []struct{ Latency float64 }
+	}
+	report(t, servePeer(t, "--tls"), &n, "netcheck", "-o", "json")
+	if !n.UDP || !n.HomeUp || !strings.HasPrefix(n.IPv4, "127.0.0.1:") || len(n.Regions) == 0 || n.Regions[0].Latency <= 0 {
+		t.Errorf("%+v", n)
+	}
+}
+
+func TestNetcheckWithoutSTUN(t *testing.T) {
+	d := servePeer(t, "--stun", "off")
+	p := d.spawn(nil, "netcheck")
+	if status := p.wait(30 * time.Second); status != 0 {
+		t.Fatalf("status %d: %s", status, p.stderr)
+	}
+	if !strings.Contains(p.stdout.String(), "hint: no STUN server answers") {
+		t.Errorf("%q", p.stdout)
 	}
 }
