@@ -99,6 +99,7 @@ static void run_work(struct task *task)
 	if (node_send_packets(node))
 		node_kick(node);
 	send_wireguard_messages(node);
+	node->taken = 0;
 	node_udp_flush(node);
 	node_relays_flush(node);
 	node_relays_tick(node);
@@ -136,7 +137,7 @@ void node_take_wireguard(struct node *node, uint8_t *data, size_t len,
 			  wg_ignored_name(result.reason));
 	else if (result.kind == WG_IN_DATA)
 		ns_in(node->ns, result.data, result.len, node_now(node));
-	node_took_packet(node);
+	node_took_packet(node, from != NULL);
 }
 
 static int64_t wall_us(void *user)

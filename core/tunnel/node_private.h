@@ -209,7 +209,7 @@ bool node_endpoints_refresh(struct node *node);
 /* node_send.c */
 void node_wait_for_room(struct node_peer *peer);
 /* After each packet in: lets acknowledgements out while a batch comes in. */
-void node_took_packet(struct node *node);
+void node_took_packet(struct node *node, bool directly);
 /* A handshake message or keepalive; the former is kept until it can leave. */
 void node_send_message(struct node_peer *peer, const uint8_t *message,
 		       size_t len, bool keep);
