@@ -94,6 +94,9 @@ static const struct option_spec specs[] = {
 	  "--log-level debug" },
 	{ "quiet", 'q', KIND_FLAG, AT(quiet), NULL, NULL, NULL,
 	  "no progress" },
+	/* Not in the help: docs/testing.md. */
+	{ "test-rekey-after", 0, KIND_NUMBER, AT(test_rekey_after_s),
+	  "SECONDS", NULL, " run ", "" },
 	{ "help", 'h', KIND_FLAG, AT(help), NULL, NULL, NULL, "" },
 };
 #define SPEC_COUNT (sizeof(specs) / sizeof(specs[0]))

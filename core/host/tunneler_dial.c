@@ -117,6 +117,7 @@ static int open_tunnel(struct tunneler *tunneler,
 		.no_direct = connection->disable_direct_connections ||
 			     tunneler->config.force_relay,
 		.timeout_us = tunneler->dial_by_us - tunneler_now(tunneler),
+		.rekey_after_us = tunneler->config.rekey_after_us,
 		.events = &tunnel_events,
 		.user = tunneler,
 	};

@@ -76,6 +76,8 @@ static void send_wireguard_messages(struct node *node)
 			node_send_message(wg_peer_user(message.peer), out,
 					  message.len,
 					  message.kind != WG_OUT_KEEPALIVE);
+		else
+			node_send_cookie(node, message.from, out, message.len);
 }
 
 static void set_deadline(struct node *node)
@@ -120,7 +122,7 @@ static void deadline_fired(struct timer *timer)
 }
 
 /* First where it came from: what is in it may remove the peer. */
-void node_take_wireguard(struct node *node, uint8_t *data, size_t len,
+bool node_take_wireguard(struct node *node, uint8_t *data, size_t len,
 			 uint64_t token, const struct endpoint *from)
 {
 	struct wg_in_result result;
@@ -138,6 +140,8 @@ void node_take_wireguard(struct node *node, uint8_t *data, size_t len,
 	else if (result.kind == WG_IN_DATA)
 		ns_in(node->ns, result.data, result.len, node_now(node));
 	node_took_packet(node, from != NULL);
+
+	return result.reason == WG_IGNORED_COOKIE_SENT;
 }
 
 static int64_t wall_us(void *user)
@@ -154,6 +158,7 @@ static int make_wireguard(struct node *node)
 		.wall_us = wall_us,
 		.user = node,
 		.mtu = NS_MTU_MIN,
+		.rekey_after_us = node->config.rekey_after_us,
 	};
 	int err;
 

@@ -49,6 +49,7 @@ struct tunnel_config {
 	bool force_websockets;
 	bool no_direct;			/* by relays alone */
 	uint64_t timeout_us;		/* until on_up; 0: 30 s */
+	uint64_t rekey_after_us;	/* for tests; 0: 120 s */
 	const struct tunnel_events *events;
 	void *user;
 };
