@@ -29,6 +29,8 @@ static void tell_session(struct node *node, struct node_peer *peer)
 {
 	struct uuid id = peer->config.id;
 
+	peer->message_len = 0;
+	peer->message_owed = false;
 	node_release_held(peer);
 	if (node->config.events->on_session)
 		node->config.events->on_session(node->config.user, &id);
@@ -40,6 +42,7 @@ static void tell_silent(struct node *node, struct node_peer *peer)
 
 	buf_clear(&peer->held);
 	peer->message_len = 0;
+	peer->message_owed = false;
 	if (node->config.events->on_silent)
 		node->config.events->on_silent(node->config.user, &id);
 }

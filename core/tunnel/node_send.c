@@ -64,15 +64,18 @@ static bool send_copy(struct node_peer *peer, const uint8_t *data, size_t len)
 void node_send_message(struct node_peer *peer, const uint8_t *message,
 		       size_t len, bool keep)
 {
-	bool sent = send_copy(peer, message, len);
+	bool sent;
 
+	if (keep)
+		node_path_want(peer);
+	sent = send_copy(peer, message, len);
 	if (!keep)
 		return;
-	peer->message_len = sent ? 0 : len;
-	if (sent)
-		return;
 	memcpy(peer->message, message, len);
-	node_wait_for_room(peer);
+	peer->message_len = len;
+	peer->message_owed = !sent;
+	if (!sent)
+		node_wait_for_room(peer);
 }
 
 /* Full: the newest is dropped; whoever sent it sends it again. */
@@ -121,12 +124,12 @@ void node_release_held(struct node_peer *peer)
 
 static void serve_peer(struct node_peer *peer)
 {
-	if (peer->message_len) {
+	if (peer->message_owed) {
 		if (!send_copy(peer, peer->message, peer->message_len)) {
 			node_wait_for_room(peer);
 			return;
 		}
-		peer->message_len = 0;
+		peer->message_owed = false;
 	}
 	if (peer->call_owed)
 		node_path_call(peer);
