@@ -29,6 +29,8 @@ static void tell_session(struct node *node, struct node_peer *peer)
 {
 	struct uuid id = peer->config.id;
 
+	peer->message_len = 0;
+	peer->message_owed = false;
 	node_release_held(peer);
 	if (node->config.events->on_session)
 		node->config.events->on_session(node->config.user, &id);
@@ -40,6 +42,7 @@ static void tell_silent(struct node *node, struct node_peer *peer)
 
 	buf_clear(&peer->held);
 	peer->message_len = 0;
+	peer->message_owed = false;
 	if (node->config.events->on_silent)
 		node->config.events->on_silent(node->config.user, &id);
 }
@@ -101,6 +104,7 @@ static void run_work(struct task *task)
 	if (node_send_packets(node))
 		node_kick(node);
 	send_wireguard_messages(node);
+	node->taken = 0;
 	node_udp_flush(node);
 	node_relays_flush(node);
 	node_relays_tick(node);
@@ -138,7 +142,8 @@ bool node_take_wireguard(struct node *node, uint8_t *data, size_t len,
 			  wg_ignored_name(result.reason));
 	else if (result.kind == WG_IN_DATA)
 		ns_in(node->ns, result.data, result.len, node_now(node));
-	node_took_packet(node);
+	node_took_packet(node, from != NULL);
+
 	return result.reason == WG_IGNORED_COOKIE_SENT;
 }
 

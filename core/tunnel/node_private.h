@@ -39,10 +39,11 @@ struct node_peer {
 	uint64_t direct_tx_bytes;
 	/* Plain packets, u16 length and bytes: no session yet, or no room. */
 	struct buf held;
-	/* The newest handshake message that found no room: without it the
-	 * next comes in 5 s. */
+	/* The newest handshake message: it found no room (message_owed), or
+	 * may have been lost by the way it took. The next comes in 5 s. */
 	uint8_t message[WG_MESSAGE_CAP];
 	size_t message_len;
+	bool message_owed;
 };
 
 /* A relay in use, or one that was lately. */
@@ -229,8 +230,8 @@ bool node_endpoints_refresh(struct node *node);
 /* node_send.c */
 void node_wait_for_room(struct node_peer *peer);
 /* After each packet in: lets acknowledgements out while a batch comes in. */
-void node_took_packet(struct node *node);
-/* A handshake message or keepalive; the former is kept until it can leave. */
+void node_took_packet(struct node *node, bool directly);
+/* A handshake message or keepalive; the former is kept, to be sent again. */
 void node_send_message(struct node_peer *peer, const uint8_t *message,
 		       size_t len, bool keep);
 /* What was held leaves, as far as session and relay allow. */
