@@ -12,9 +12,11 @@
 #include <string.h>
 
 #define HEARTBEAT_US (3 * US_PER_S)
-#define RETRY_US US_PER_S		/* a heartbeat without an answer */
+#define RETRY_US (500 * US_PER_MS)	/* a heartbeat without an answer */
+#define RETRY_LONGEST_US (2 * US_PER_S)
 #define TRUST_US (6500 * US_PER_MS)
 #define SILENCE_US (2500 * US_PER_MS)
+#define SILENCE_PINGS 2
 #define IDLE_US (45 * US_PER_S)
 #define PING_TIMEOUT_US (5 * US_PER_S)
 #define DISCOVERY_US (5 * US_PER_S)
@@ -22,7 +24,10 @@
 #define EAGER_US (60 * US_PER_S)	/* then discovery slows down */
 #define UPGRADE_US (60 * US_PER_S)
 #define GOOD_ENOUGH_US (5 * US_PER_MS)
-#define PING_PAUSE_US (500 * US_PER_MS)	/* to one candidate */
+#define PING_PAUSE_US (100 * US_PER_MS)	/* to one candidate */
+#define DATA_PAUSE_US (500 * US_PER_MS)	/* the same, if data asks for it */
+#define CALL_PAUSE_US (250 * US_PER_MS)
+#define BETTER_BY 5			/* points, against flapping */
 #define BUCKET 64
 #define BUCKET_FILL_US (US_PER_S / 16)
 #define PINGS_KEPT 6
@@ -101,6 +106,20 @@ static void drop_stale(struct path *path, uint64_t now_us)
 			drop(path, i - 1);
 }
 
+/* Tried in vain, it gives its place to one that is new. */
+static void drop_silent(struct path *path, uint64_t now_us)
+{
+	for (size_t i = path->count; i > 0; i--) {
+		const struct path_candidate *at = &path->candidates[i - 1];
+
+		if (at->pong_us != PATH_NEVER || at->pinged_us == PATH_NEVER ||
+		    at->added_us + PING_TIMEOUT_US > now_us)
+			continue;
+		drop(path, i - 1);
+		return;
+	}
+}
+
 static bool make_room(struct path *path, uint64_t now_us)
 {
 	struct path_candidate *larger;
@@ -108,6 +127,8 @@ static bool make_room(struct path *path, uint64_t now_us)
 
 	if (path->count == PATH_CANDIDATE_CAP)
 		drop_stale(path, now_us);
+	if (path->count == PATH_CANDIDATE_CAP)
+		drop_silent(path, now_us);
 	if (path->count < path->capacity)
 		return true;
 	if (path->count == PATH_CANDIDATE_CAP)
@@ -164,16 +185,22 @@ static struct path_candidate *add(struct path *path,
 /* --- asking for pings ------------------------------------------------ */
 
 /* Not before the last one has had its pause. */
-static void ask_ping(struct path *path, struct path_candidate *candidate,
-		     uint64_t now_us)
+static void ask_ping_after(struct path *path, struct path_candidate *candidate,
+			   uint64_t pause_us, uint64_t now_us)
 {
 	uint64_t at = now_us;
 
 	if (candidate->pinged_us != PATH_NEVER &&
-	    candidate->pinged_us + PING_PAUSE_US > now_us)
-		at = candidate->pinged_us + PING_PAUSE_US;
+	    candidate->pinged_us + pause_us > now_us)
+		at = candidate->pinged_us + pause_us;
 	candidate->ping_at_us = deadline_min(candidate->ping_at_us, at);
 	path->ping_due = true;
+}
+
+static void ask_ping(struct path *path, struct path_candidate *candidate,
+		     uint64_t now_us)
+{
+	ask_ping_after(path, candidate, PING_PAUSE_US, now_us);
 }
 
 static void ask_all(struct path *path, uint64_t now_us)
@@ -237,23 +264,32 @@ void path_call_me_maybe(struct path *path, const struct endpoint *endpoints,
 	ask_all(path, now_us);
 }
 
-void path_heard_elsewhere(struct path *path, const struct endpoint *from,
-			  uint64_t now_us)
+static void heard(struct path *path, const struct endpoint *from,
+		  uint64_t pause_us, uint64_t now_us)
 {
 	struct path_candidate *candidate = find(path, from);
 
-	if (candidate && (candidate->ping_at_us != PATH_NEVER ||
-			  now_us < path->trusted_until_us))
+	if (candidate && now_us < path->trusted_until_us)
 		return;
 	candidate = add(path, from, PATH_FROM_PACKET, now_us);
 	if (candidate)
-		ask_ping(path, candidate, now_us);
+		ask_ping_after(path, candidate, pause_us, now_us);
+}
+
+void path_heard_elsewhere(struct path *path, const struct endpoint *from,
+			  uint64_t now_us)
+{
+	heard(path, from, DATA_PAUSE_US, now_us);
 }
 
 void path_ping_in(struct path *path, const struct endpoint *from,
 		  uint64_t now_us)
 {
-	path_data_in(path, from, now_us);
+	if (now_us < path->trusted_until_us &&
+	    endpoint_equal(from, &path->best))
+		path->heard_us = now_us;
+	else
+		heard(path, from, PING_PAUSE_US, now_us);
 }
 
 static struct sent_ping *find_ping(struct path *path,
@@ -322,9 +358,7 @@ static bool is_better(const struct path_candidate *candidate,
 			  faster_points(than_latency_us,
 					candidate->latency_us);
 
-	if (ours <= 1 && theirs == 0)
-		return false;
-	return ours > theirs;
+	return ours >= theirs + BETTER_BY;
 }
 
 static void use(struct path *path, const struct path_candidate *candidate,
@@ -334,6 +368,8 @@ static void use(struct path *path, const struct path_candidate *candidate,
 	path->best_latency_us = candidate->latency_us;
 	path->trusted_until_us = now_us + TRUST_US;
 	path->heard_us = now_us;
+	path->heartbeat_us = now_us + HEARTBEAT_US;
+	path->unanswered = 0;
 }
 
 static void smooth(uint64_t *latency_us, uint64_t sample_us)
@@ -373,7 +409,9 @@ static void forget_answers(struct path *path)
 {
 	path->trusted_until_us = 0;
 	path->best_latency_us = PATH_NEVER;
+	path->unanswered = 0;
 	for (size_t i = 0; i < path->count; i++) {
+		path->candidates[i].pinged_us = PATH_NEVER;
 		path->candidates[i].latency_us = PATH_NEVER;
 		path->candidates[i].pong_us = PATH_NEVER;
 		for (size_t k = 0; k < PINGS_KEPT; k++)
@@ -392,6 +430,23 @@ void path_rebind(struct path *path, uint64_t now_us)
 void path_distrust(struct path *path, uint64_t now_us)
 {
 	path_rebind(path, now_us);
+}
+
+static void lose_trust(struct path *path, uint64_t now_us)
+{
+	path->trusted_until_us = 0;
+	path->best_latency_us = PATH_NEVER;
+	path->unanswered = 0;
+	path->active_since_us = now_us;
+	if (path->active)
+		discover(path, now_us);
+}
+
+void path_unreachable(struct path *path, const struct endpoint *to,
+		      uint64_t now_us)
+{
+	if (now_us < path->trusted_until_us && endpoint_equal(to, &path->best))
+		lose_trust(path, now_us);
 }
 
 /* --- what is to be done --------------------------------------------- */
@@ -418,6 +473,11 @@ static void note_ping(struct path *path, struct path_candidate *candidate,
 	struct sent_ping *ping =
 		&candidate->pings[candidate->next_ping++ % PINGS_KEPT];
 
+	if (is_current(path, candidate, now_us)) {
+		if (path->heard_us > candidate->pinged_us)
+			path->unanswered = 0;
+		path->unanswered++;
+	}
 	rng_bytes(path->rng, ping->txid, sizeof(ping->txid));
 	ping->sent_us = now_us;
 	candidate->pinged_us = now_us;
@@ -426,17 +486,42 @@ static void note_ping(struct path *path, struct path_candidate *candidate,
 	memcpy(out->txid, ping->txid, sizeof(out->txid));
 }
 
+/* The best has precedence; then who has waited longest, or always. */
+static bool goes_first(const struct path *path, const struct path_candidate *a,
+		       const struct path_candidate *b, uint64_t now_us)
+{
+	if (is_current(path, a, now_us) || is_current(path, b, now_us))
+		return is_current(path, a, now_us);
+	if (a->pinged_us == PATH_NEVER || b->pinged_us == PATH_NEVER)
+		return b->pinged_us != PATH_NEVER;
+	return a->pinged_us < b->pinged_us;
+}
+
 static struct path_candidate *next_to_ping(struct path *path, uint64_t now_us)
 {
+	struct path_candidate *first = NULL;
+
 	path->ping_due = false;
 	for (size_t i = 0; i < path->count; i++) {
-		if (path->candidates[i].ping_at_us == PATH_NEVER)
+		struct path_candidate *at = &path->candidates[i];
+
+		if (at->ping_at_us == PATH_NEVER)
 			continue;
 		path->ping_due = true;
-		if (path->candidates[i].ping_at_us <= now_us)
-			return &path->candidates[i];
+		if (at->ping_at_us <= now_us &&
+		    (!first || goes_first(path, at, first, now_us)))
+			first = at;
 	}
-	return NULL;
+	return first;
+}
+
+/* The bucket is empty: all wait for its next drop. */
+static void put_off(struct path *path, uint64_t now_us)
+{
+	for (size_t i = 0; i < path->count; i++)
+		if (path->candidates[i].ping_at_us <= now_us)
+			path->candidates[i].ping_at_us =
+				now_us + BUCKET_FILL_US;
 }
 
 enum path_action path_out(struct path *path, uint64_t now_us,
@@ -450,29 +535,37 @@ enum path_action path_out(struct path *path, uint64_t now_us,
 		return PATH_PING;
 	}
 	if (candidate)
-		for (size_t i = 0; i < path->count; i++)
-			if (path->candidates[i].ping_at_us <= now_us)
-				path->candidates[i].ping_at_us =
-					now_us + BUCKET_FILL_US;
-	if (!path->call_due)
+		put_off(path, now_us);
+	if (!path->call_due || now_us < path->call_us)
 		return PATH_NOTHING;
 	path->call_due = false;
+	path->call_us = now_us + CALL_PAUSE_US;
 	return PATH_CALL_ME_MAYBE;
+}
+
+/* How long a ping to the best is waited for before the next one. */
+static uint64_t retry_us(const struct path *path)
+{
+	if (path->best_latency_us <= RETRY_US / 2)
+		return RETRY_US;
+	return path->best_latency_us >= RETRY_LONGEST_US / 2 ?
+		       RETRY_LONGEST_US :
+		       2 * path->best_latency_us;
 }
 
 /* When trust ends, if nothing is heard until then. */
 static uint64_t trust_deadline(const struct path *path)
 {
-	const struct path_candidate *best = find(path, &path->best);
+	const struct path_candidate *best;
 	uint64_t silent_us = path->heard_us + SILENCE_US;
 
-	/* Silence counts only when a ping was there to be answered. */
-	if (!best || best->pong_us == PATH_NEVER ||
-	    best->pinged_us == PATH_NEVER ||
-	    best->pinged_us <= path->heard_us)
+	/* Silence counts when there was something to be answered. */
+	if (path->unanswered < SILENCE_PINGS ||
+	    path->wanted_us <= path->heard_us)
 		return path->trusted_until_us;
-	if (silent_us < best->pinged_us + RETRY_US)
-		silent_us = best->pinged_us + RETRY_US;
+	best = find(path, &path->best);
+	if (best && silent_us < best->pinged_us + retry_us(path))
+		silent_us = best->pinged_us + retry_us(path);
 	return deadline_min(silent_us, path->trusted_until_us);
 }
 
@@ -483,19 +576,11 @@ uint64_t path_next_deadline(const struct path *path)
 	if (path->trusted_until_us && path->active)
 		deadline = deadline_min(deadline, trust_deadline(path));
 	if (path->call_due)
-		return 0;
+		deadline = deadline_min(deadline, path->call_us);
 	for (size_t i = 0; path->ping_due && i < path->count; i++)
 		deadline = deadline_min(deadline,
 					path->candidates[i].ping_at_us);
 	return deadline;
-}
-
-static void lose_trust(struct path *path, uint64_t now_us)
-{
-	path->trusted_until_us = 0;
-	path->best_latency_us = PATH_NEVER;
-	path->active_since_us = now_us;
-	discover(path, now_us);
 }
 
 static uint64_t discovery_pause(const struct path *path, uint64_t now_us)
@@ -514,7 +599,7 @@ static void beat_best(struct path *path, uint64_t now_us)
 		return;
 	}
 	ask_ping(path, best, now_us);
-	path->heartbeat_us = now_us + RETRY_US;
+	path->heartbeat_us = now_us + retry_us(path);
 }
 
 static void beat(struct path *path, uint64_t now_us)
