@@ -6,7 +6,7 @@
  * setting the candidate's `ping_at_us`, and leaves in path_out(), where the
  * bucket bounds how many.
  */
-#include "core/tailnet/path/path.h"
+#include "core/tailnet/path/path_private.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -18,7 +18,6 @@
 #define SILENCE_US (2500 * US_PER_MS)
 #define SILENCE_PINGS 2
 #define IDLE_US (45 * US_PER_S)
-#define PING_TIMEOUT_US (5 * US_PER_S)
 #define DISCOVERY_US (5 * US_PER_S)
 #define DISCOVERY_LATER_US (15 * US_PER_S)
 #define EAGER_US (60 * US_PER_S)	/* then discovery slows down */
@@ -27,28 +26,8 @@
 #define PING_PAUSE_US (100 * US_PER_MS)	/* to one candidate */
 #define DATA_PAUSE_US (500 * US_PER_MS)	/* the same, if data asks for it */
 #define CALL_PAUSE_US (250 * US_PER_MS)
-#define BETTER_BY 5			/* points, against flapping */
 #define BUCKET 64
 #define BUCKET_FILL_US (US_PER_S / 16)
-#define PINGS_KEPT 6
-#define FORGET_US (60 * US_PER_S)	/* heard once, never answered */
-
-struct sent_ping {
-	uint8_t txid[PATH_TXID_LEN];
-	uint64_t sent_us;	/* PATH_NEVER: none, or answered */
-};
-
-struct path_candidate {
-	struct endpoint endpoint;
-	unsigned sources;
-	uint64_t added_us;
-	uint64_t ping_at_us;	/* PATH_NEVER: not asked for */
-	uint64_t pinged_us;	/* PATH_NEVER */
-	uint64_t pong_us;	/* PATH_NEVER */
-	uint64_t latency_us;	/* smoothed; PATH_NEVER */
-	struct sent_ping pings[PINGS_KEPT];
-	unsigned next_ping;	/* the oldest, which is overwritten */
-};
 
 void path_init(struct path *path, struct rng *rng)
 {
@@ -63,123 +42,6 @@ void path_clear(struct path *path)
 {
 	free(path->candidates);
 	path_init(path, path->rng);
-}
-
-/* --- candidates ------------------------------------------------------ */
-
-static struct path_candidate *find(const struct path *path,
-				   const struct endpoint *endpoint)
-{
-	for (size_t i = 0; i < path->count; i++)
-		if (endpoint_equal(&path->candidates[i].endpoint, endpoint))
-			return &path->candidates[i];
-	return NULL;
-}
-
-static bool is_current(const struct path *path,
-		       const struct path_candidate *candidate, uint64_t now_us)
-{
-	return now_us < path->trusted_until_us &&
-	       endpoint_equal(&candidate->endpoint, &path->best);
-}
-
-/* A place that was only heard of and has never answered makes room. */
-static bool is_stale(const struct path *path,
-		     const struct path_candidate *candidate, uint64_t now_us)
-{
-	return !is_current(path, candidate, now_us) &&
-	       !(candidate->sources & (PATH_FROM_NODE | PATH_FROM_CALL)) &&
-	       (candidate->pong_us == PATH_NEVER ||
-		candidate->pong_us + FORGET_US <= now_us) &&
-	       candidate->added_us + PING_TIMEOUT_US <= now_us;
-}
-
-static void drop(struct path *path, size_t index)
-{
-	path->candidates[index] = path->candidates[--path->count];
-}
-
-static void drop_stale(struct path *path, uint64_t now_us)
-{
-	for (size_t i = path->count; i > 0; i--)
-		if (is_stale(path, &path->candidates[i - 1], now_us))
-			drop(path, i - 1);
-}
-
-/* Tried in vain, it gives its place to one that is new. */
-static void drop_silent(struct path *path, uint64_t now_us)
-{
-	for (size_t i = path->count; i > 0; i--) {
-		const struct path_candidate *at = &path->candidates[i - 1];
-
-		if (at->pong_us != PATH_NEVER || at->pinged_us == PATH_NEVER ||
-		    at->added_us + PING_TIMEOUT_US > now_us)
-			continue;
-		drop(path, i - 1);
-		return;
-	}
-}
-
-static bool make_room(struct path *path, uint64_t now_us)
-{
-	struct path_candidate *larger;
-	size_t capacity = path->capacity ? 2 * path->capacity : 4;
-
-	if (path->count == PATH_CANDIDATE_CAP)
-		drop_stale(path, now_us);
-	if (path->count == PATH_CANDIDATE_CAP)
-		drop_silent(path, now_us);
-	if (path->count < path->capacity)
-		return true;
-	if (path->count == PATH_CANDIDATE_CAP)
-		return false;
-	larger = realloc(path->candidates, capacity * sizeof(*larger));
-	if (!larger)
-		return false;
-	path->candidates = larger;
-	path->capacity = capacity;
-	return true;
-}
-
-/* Nobody can be reached there: no address, no port, a group. */
-static bool is_unusable(const struct endpoint *endpoint)
-{
-	static const uint8_t zero[16];
-	const uint8_t *address = endpoint->address;
-	bool v4 = endpoint_is_ipv4(endpoint);
-
-	if (endpoint->port == 0 || memcmp(address, zero, 16) == 0)
-		return true;
-	if (v4)
-		return address[12] == 0 || address[12] >= 224;
-	/* Multicast; and link-local, which lacks its interface. */
-	return address[0] == 0xff ||
-	       (address[0] == 0xfe && (address[1] & 0xc0) == 0x80);
-}
-
-static struct path_candidate *add(struct path *path,
-				  const struct endpoint *endpoint,
-				  enum path_source source, uint64_t now_us)
-{
-	struct path_candidate *candidate = find(path, endpoint);
-
-	if (!candidate) {
-		if (is_unusable(endpoint) || !make_room(path, now_us))
-			return NULL;
-		candidate = &path->candidates[path->count++];
-		*candidate = (struct path_candidate){
-			.endpoint = *endpoint,
-			.added_us = now_us,
-			.ping_at_us = PATH_NEVER,
-			.pinged_us = PATH_NEVER,
-			.pong_us = PATH_NEVER,
-			.latency_us = PATH_NEVER,
-		};
-		for (size_t i = 0; i < PINGS_KEPT; i++)
-			candidate->pings[i].sent_us = PATH_NEVER;
-	}
-	candidate->sources |= source;
-	return candidate;
 }
 
 /* --- asking for pings ------------------------------------------------ */
@@ -213,7 +75,7 @@ static void ask_all(struct path *path, uint64_t now_us)
 /* The peer has to open its side too, so it is told when we ping all. */
 static void discover(struct path *path, uint64_t now_us)
 {
-	drop_stale(path, now_us);
+	path_drop_stale(path, now_us);
 	ask_all(path, now_us);
 	path->call_due = true;
 }
@@ -229,25 +91,12 @@ void path_start(struct path *path, uint64_t now_us)
 
 /* --- what is learnt ------------------------------------------------- */
 
-static void replace(struct path *path, const struct endpoint *endpoints,
-		    size_t count, enum path_source source, uint64_t now_us)
-{
-	for (size_t i = 0; i < path->count; i++)
-		path->candidates[i].sources &= ~(unsigned)source;
-	for (size_t i = 0; i < count; i++)
-		(void)add(path, &endpoints[i], source, now_us);
-	for (size_t i = path->count; i > 0; i--)
-		if (!path->candidates[i - 1].sources &&
-		    !is_current(path, &path->candidates[i - 1], now_us))
-			drop(path, i - 1);
-}
-
 void path_set_endpoints(struct path *path, const struct endpoint *endpoints,
 			size_t count, uint64_t now_us)
 {
 	size_t before = path->count;
 
-	replace(path, endpoints, count, PATH_FROM_NODE, now_us);
+	path_replace(path, endpoints, count, PATH_FROM_NODE, now_us);
 	if (!path->active || now_us < path->trusted_until_us)
 		return;
 	for (size_t i = 0; i < path->count; i++)
@@ -260,18 +109,18 @@ void path_set_endpoints(struct path *path, const struct endpoint *endpoints,
 void path_call_me_maybe(struct path *path, const struct endpoint *endpoints,
 			size_t count, uint64_t now_us)
 {
-	replace(path, endpoints, count, PATH_FROM_CALL, now_us);
+	path_replace(path, endpoints, count, PATH_FROM_CALL, now_us);
 	ask_all(path, now_us);
 }
 
 static void heard(struct path *path, const struct endpoint *from,
 		  uint64_t pause_us, uint64_t now_us)
 {
-	struct path_candidate *candidate = find(path, from);
+	struct path_candidate *candidate = path_find(path, from);
 
 	if (candidate && now_us < path->trusted_until_us)
 		return;
-	candidate = add(path, from, PATH_FROM_PACKET, now_us);
+	candidate = path_add(path, from, PATH_FROM_PACKET, now_us);
 	if (candidate)
 		ask_ping_after(path, candidate, pause_us, now_us);
 }
@@ -292,15 +141,15 @@ void path_ping_in(struct path *path, const struct endpoint *from,
 		heard(path, from, PING_PAUSE_US, now_us);
 }
 
-static struct sent_ping *find_ping(struct path *path,
+static struct path_ping *find_ping(struct path *path,
 				   const uint8_t txid[PATH_TXID_LEN],
 				   struct path_candidate **owner)
 {
 	for (size_t i = 0; i < path->count; i++) {
 		struct path_candidate *candidate = &path->candidates[i];
 
-		for (size_t k = 0; k < PINGS_KEPT; k++) {
-			struct sent_ping *ping = &candidate->pings[k];
+		for (size_t k = 0; k < PATH_PINGS_KEPT; k++) {
+			struct path_ping *ping = &candidate->pings[k];
 
 			if (ping->sent_us == PATH_NEVER ||
 			    memcmp(ping->txid, txid, PATH_TXID_LEN) != 0)
@@ -310,55 +159,6 @@ static struct sent_ping *find_ping(struct path *path,
 		}
 	}
 	return NULL;
-}
-
-static bool is_loopback(const struct endpoint *endpoint)
-{
-	static const uint8_t v6[16] = { [15] = 1 };
-
-	return endpoint_is_ipv4(endpoint) ?
-		       endpoint->address[12] == 127 :
-		       memcmp(endpoint->address, v6, 16) == 0;
-}
-
-static bool is_private(const struct endpoint *endpoint)
-{
-	const uint8_t *v4 = endpoint->address + 12;
-
-	if (!endpoint_is_ipv4(endpoint))
-		return (endpoint->address[0] & 0xfe) == 0xfc;
-	return v4[0] == 10 || (v4[0] == 172 && (v4[1] & 0xf0) == 16) ||
-	       (v4[0] == 192 && v4[1] == 168);
-}
-
-/* Likely to be near, or cheap. */
-static unsigned place_points(const struct endpoint *endpoint)
-{
-	unsigned points = endpoint_is_ipv4(endpoint) ? 0 : 10;
-
-	if (is_loopback(endpoint))
-		return points + 50;
-	return is_private(endpoint) ? points + 20 : points;
-}
-
-/* How many per cent the first is faster than the second; 0 if it is not. */
-static unsigned faster_points(uint64_t latency_us, uint64_t than_us)
-{
-	if (latency_us >= than_us)
-		return 0;
-	return (unsigned)(100 - latency_us * 100 / than_us);
-}
-
-static bool is_better(const struct path_candidate *candidate,
-		      const struct endpoint *than, uint64_t than_latency_us)
-{
-	unsigned ours = place_points(&candidate->endpoint) +
-			faster_points(candidate->latency_us, than_latency_us);
-	unsigned theirs = place_points(than) +
-			  faster_points(than_latency_us,
-					candidate->latency_us);
-
-	return ours >= theirs + BETTER_BY;
 }
 
 static void use(struct path *path, const struct path_candidate *candidate,
@@ -383,10 +183,10 @@ uint64_t path_pong_in(struct path *path, const uint8_t txid[PATH_TXID_LEN],
 		      uint64_t now_us)
 {
 	struct path_candidate *candidate = NULL;
-	struct sent_ping *ping = find_ping(path, txid, &candidate);
+	struct path_ping *ping = find_ping(path, txid, &candidate);
 	uint64_t latency_us;
 
-	if (!ping || now_us - ping->sent_us > PING_TIMEOUT_US)
+	if (!ping || now_us - ping->sent_us > PATH_PING_TIMEOUT_US)
 		return PATH_NEVER;
 	latency_us = now_us - ping->sent_us;
 	ping->sent_us = PATH_NEVER;
@@ -394,7 +194,7 @@ uint64_t path_pong_in(struct path *path, const uint8_t txid[PATH_TXID_LEN],
 	smooth(&candidate->latency_us, latency_us);
 	if (now_us >= path->trusted_until_us ||
 	    endpoint_equal(&candidate->endpoint, &path->best) ||
-	    is_better(candidate, &path->best, path->best_latency_us))
+	    path_is_better(candidate, &path->best, path->best_latency_us))
 		use(path, candidate, now_us);
 	return latency_us;
 }
@@ -414,7 +214,7 @@ static void forget_answers(struct path *path)
 		path->candidates[i].pinged_us = PATH_NEVER;
 		path->candidates[i].latency_us = PATH_NEVER;
 		path->candidates[i].pong_us = PATH_NEVER;
-		for (size_t k = 0; k < PINGS_KEPT; k++)
+		for (size_t k = 0; k < PATH_PINGS_KEPT; k++)
 			path->candidates[i].pings[k].sent_us = PATH_NEVER;
 	}
 }
@@ -470,10 +270,10 @@ static bool take_from_bucket(struct path *path, uint64_t now_us)
 static void note_ping(struct path *path, struct path_candidate *candidate,
 		      uint64_t now_us, struct path_out *out)
 {
-	struct sent_ping *ping =
-		&candidate->pings[candidate->next_ping++ % PINGS_KEPT];
+	struct path_ping *ping =
+		&candidate->pings[candidate->next_ping++ % PATH_PINGS_KEPT];
 
-	if (is_current(path, candidate, now_us)) {
+	if (path_is_current(path, candidate, now_us)) {
 		if (path->heard_us > candidate->pinged_us)
 			path->unanswered = 0;
 		path->unanswered++;
@@ -490,8 +290,10 @@ static void note_ping(struct path *path, struct path_candidate *candidate,
 static bool goes_first(const struct path *path, const struct path_candidate *a,
 		       const struct path_candidate *b, uint64_t now_us)
 {
-	if (is_current(path, a, now_us) || is_current(path, b, now_us))
-		return is_current(path, a, now_us);
+	if (path_is_current(path, a, now_us))
+		return true;
+	if (path_is_current(path, b, now_us))
+		return false;
 	if (a->pinged_us == PATH_NEVER || b->pinged_us == PATH_NEVER)
 		return b->pinged_us != PATH_NEVER;
 	return a->pinged_us < b->pinged_us;
@@ -563,7 +365,7 @@ static uint64_t trust_deadline(const struct path *path)
 	if (path->unanswered < SILENCE_PINGS ||
 	    path->wanted_us <= path->heard_us)
 		return path->trusted_until_us;
-	best = find(path, &path->best);
+	best = path_find(path, &path->best);
 	if (best && silent_us < best->pinged_us + retry_us(path))
 		silent_us = best->pinged_us + retry_us(path);
 	return deadline_min(silent_us, path->trusted_until_us);
@@ -592,7 +394,7 @@ static uint64_t discovery_pause(const struct path *path, uint64_t now_us)
 /* Pings the best; sooner again if the last ping was not answered. */
 static void beat_best(struct path *path, uint64_t now_us)
 {
-	struct path_candidate *best = find(path, &path->best);
+	struct path_candidate *best = path_find(path, &path->best);
 
 	if (!best) {
 		lose_trust(path, now_us);
@@ -618,7 +420,7 @@ static void beat(struct path *path, uint64_t now_us)
 	if (path->best_latency_us > GOOD_ENOUGH_US &&
 	    path->discovery_us + UPGRADE_US <= now_us)
 		discover(path, now_us);
-	best = find(path, &path->best);
+	best = path_find(path, &path->best);
 	if (best && best->pong_us != PATH_NEVER &&
 	    best->pong_us + HEARTBEAT_US > now_us &&
 	    (best->pinged_us == PATH_NEVER ||
@@ -672,7 +474,7 @@ bool path_candidate_info(const struct path *path, size_t index,
 		.sources = candidate->sources,
 		.latency_us = candidate->latency_us,
 		.pong_us = candidate->pong_us,
-		.best = is_current(path, candidate, now_us),
+		.best = path_is_current(path, candidate, now_us),
 	};
 	return true;
 }

@@ -1,5 +1,5 @@
 /*
- * core/tailnet/path/survey.h: how we look from outside, and which relay is near.
+ * core/tailnet/path/survey.h: how we look from outside; which relay is near.
  *
  * A netcheck without I/O: says which STUN servers of the DERP map to ask and
  * when, takes their answers, and reports our addresses as seen from outside,
