@@ -1,13 +1,16 @@
 #include "core/tailnet/path/survey.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/base/err.h"
 
 #define ROUND_US (3 * US_PER_S)
-#define RETRY_US (200 * US_PER_MS)
+#define RETRY_US (100 * US_PER_MS)
 #define TRIES 3
+#define ENOUGH_REGIONS 3
+#define SETTLE_US (RETRY_US + 50 * US_PER_MS)	/* a second try */
 #define STUN_PORT 3478
 #define KEEP_US (300 * US_PER_S)	/* a latency counts for the home */
 #define HOME_GAIN_US (10 * US_PER_MS)
@@ -18,7 +21,9 @@ struct probe {
 	uint64_t sent_us[TRIES];
 	unsigned tries;
 	bool answered;
+	bool given_up;		/* for this round */
 	bool wanted;		/* there is such an address */
+	bool fixed;		/* the map names it */
 };
 
 struct target {
@@ -32,10 +37,11 @@ struct target {
 
 struct region {
 	struct survey_region now;	/* this round, or the last */
+	uint64_t before_us[SURVEY_FAMILY_COUNT];	/* the one before */
 	bool avoid;
 	uint64_t best_us;		/* of the last KEEP_US */
 	uint64_t best_at_us;
-	uint64_t last_us;		/* the newest latency of any kind */
+	uint64_t last_us;		/* of the last round that it answered */
 };
 
 struct survey {
@@ -49,6 +55,7 @@ struct survey {
 	struct endpoint first_server;
 	bool has_first;
 	struct survey_report report;
+	struct survey_report before;	/* the last round that ended */
 };
 
 int survey_new(struct rng *rng, struct survey **out)
@@ -95,11 +102,43 @@ static void make_region(const struct survey *survey,
 			.now = { .region_id = from->region_id,
 				 .latency_us = { SURVEY_NEVER, SURVEY_NEVER },
 				 .https_us = SURVEY_NEVER },
+			.before_us = { SURVEY_NEVER, SURVEY_NEVER },
 			.best_us = SURVEY_NEVER,
 			.last_us = SURVEY_NEVER,
 		};
 	to->now.has_relay = derp_map_relay(from) != NULL;
 	to->avoid = from->avoid;
+}
+
+static enum survey_family family_of(const struct endpoint *endpoint)
+{
+	return endpoint_is_ipv4(endpoint) ? SURVEY_IPV4 : SURVEY_IPV6;
+}
+
+static bool parse_address(const char *text, uint16_t port,
+			  struct endpoint *out)
+{
+	char whole[DERP_MAP_NAME_CAP + 16];
+
+	if (strchr(text, ':'))
+		snprintf(whole, sizeof(whole), "[%s]:%u", text, port);
+	else
+		snprintf(whole, sizeof(whole), "%s:%u", text, port);
+	return endpoint_parse(whole, out);
+}
+
+/* Empty: to be looked up; else an address, or "none" and the like. */
+static void make_probe(struct target *target, enum survey_family family,
+		       const char *text)
+{
+	struct probe *probe = &target->probes[family];
+
+	target->allowed[family] = !*text;
+	if (!*text)
+		target->looked_up = false;
+	else if (parse_address(text, target->port, &probe->to) &&
+		 family_of(&probe->to) == family)
+		probe->wanted = probe->fixed = true;
 }
 
 static bool make_target(const struct derp_map_node *from, size_t region,
@@ -111,10 +150,11 @@ static bool make_target(const struct derp_map_node *from, size_t region,
 		.port = from->stun_port ? (uint16_t)from->stun_port :
 					  STUN_PORT,
 		.region = region,
-		.allowed = { strcmp(from->ipv4, "none") != 0,
-			     strcmp(from->ipv6, "none") != 0 },
+		.looked_up = true,
 	};
 	memcpy(to->host, from->host_name, sizeof(to->host));
+	make_probe(to, SURVEY_IPV4, from->ipv4);
+	make_probe(to, SURVEY_IPV6, from->ipv6);
 	return true;
 }
 
@@ -169,6 +209,9 @@ int survey_set_map(struct survey *survey, const struct derp_map *map)
 	survey->regions = regions;
 	survey->region_count = map->region_count;
 	survey->ends_us = DEADLINE_NONE;
+	survey->before = survey->report = (struct survey_report){
+		.rounds = survey->report.rounds,
+	};
 	return 0;
 }
 
@@ -178,20 +221,17 @@ const char *survey_target_host(const struct survey *survey, size_t index)
 					      NULL;
 }
 
-static enum survey_family family_of(const struct endpoint *endpoint)
-{
-	return endpoint_is_ipv4(endpoint) ? SURVEY_IPV4 : SURVEY_IPV6;
-}
-
 /* The first address of each family. */
 void survey_target_resolved(struct survey *survey, size_t index,
 			    const struct endpoint *endpoints, size_t count)
 {
 	struct target *target = &survey->targets[index];
 
+	if (index >= survey->target_count)
+		return;
 	target->looked_up = true;
-	for (size_t i = 0; i < SURVEY_FAMILY_COUNT; i++)
-		target->probes[i].wanted = false;
+	for (size_t i = 0; count && i < SURVEY_FAMILY_COUNT; i++)
+		target->probes[i].wanted = target->probes[i].fixed;
 	for (size_t i = count; i > 0; i--) {
 		enum survey_family family = family_of(&endpoints[i - 1]);
 
@@ -215,15 +255,21 @@ static void forget_round(struct survey *survey)
 	uint64_t rounds = survey->report.rounds;
 
 	survey->has_first = false;
+	survey->before = survey->report;
 	survey->report = (struct survey_report){ .rounds = rounds };
 	for (size_t i = 0; i < survey->target_count; i++)
 		for (size_t k = 0; k < SURVEY_FAMILY_COUNT; k++) {
 			survey->targets[i].probes[k].tries = 0;
 			survey->targets[i].probes[k].answered = false;
+			survey->targets[i].probes[k].given_up = false;
 		}
 	for (size_t i = 0; i < survey->region_count; i++)
-		for (size_t k = 0; k < SURVEY_FAMILY_COUNT; k++)
-			survey->regions[i].now.latency_us[k] = SURVEY_NEVER;
+		for (size_t k = 0; k < SURVEY_FAMILY_COUNT; k++) {
+			struct region *region = &survey->regions[i];
+
+			region->before_us[k] = region->now.latency_us[k];
+			region->now.latency_us[k] = SURVEY_NEVER;
+		}
 }
 
 void survey_start(struct survey *survey, uint64_t now_us)
@@ -234,9 +280,14 @@ void survey_start(struct survey *survey, uint64_t now_us)
 	survey->ends_us = now_us + ROUND_US;
 }
 
+static bool is_open(const struct probe *probe)
+{
+	return probe->wanted && !probe->answered && !probe->given_up;
+}
+
 static uint64_t probe_due(const struct probe *probe)
 {
-	if (!probe->wanted || probe->answered || probe->tries == TRIES)
+	if (!is_open(probe) || probe->tries == TRIES)
 		return DEADLINE_NONE;
 	return probe->tries ? probe->sent_us[probe->tries - 1] + RETRY_US : 0;
 }
@@ -287,10 +338,16 @@ static struct probe *find_probe(struct survey *survey,
 	return NULL;
 }
 
+static uint64_t udp_latency(const struct region *region)
+{
+	return deadline_min(region->now.latency_us[SURVEY_IPV4],
+			    region->now.latency_us[SURVEY_IPV6]);
+}
+
 static void note_latency(struct region *region, uint64_t latency_us,
 			 uint64_t now_us)
 {
-	region->last_us = latency_us;
+	region->last_us = deadline_min(latency_us, udp_latency(region));
 	if (latency_us > region->best_us &&
 	    now_us - region->best_at_us < KEEP_US)
 		return;
@@ -314,26 +371,86 @@ static void note_mapping(struct survey *survey, const struct endpoint *server,
 	}
 }
 
+static bool is_waited_for(const struct target *target)
+{
+	return !target->looked_up || is_open(&target->probes[SURVEY_IPV4]) ||
+	       is_open(&target->probes[SURVEY_IPV6]);
+}
+
 static bool has_all(const struct survey *survey)
 {
-	for (size_t i = 0; i < survey->target_count; i++) {
-		if (!survey->targets[i].looked_up)
+	for (size_t i = 0; i < survey->target_count; i++)
+		if (is_waited_for(&survey->targets[i]))
 			return false;
-		for (size_t k = 0; k < SURVEY_FAMILY_COUNT; k++) {
-			const struct probe *probe =
-				&survey->targets[i].probes[k];
-
-			if (probe->wanted && !probe->answered)
-				return false;
-		}
-	}
 	return true;
+}
+
+/* Regions that have not answered and may; targets are sorted by region. */
+static size_t count_open_regions(const struct survey *survey)
+{
+	size_t count = 0, last = SIZE_MAX;
+
+	for (size_t i = 0; i < survey->target_count; i++) {
+		const struct target *target = &survey->targets[i];
+
+		if (target->region == last || !is_waited_for(target) ||
+		    udp_latency(&survey->regions[target->region]) !=
+			    SURVEY_NEVER)
+			continue;
+		last = target->region;
+		count++;
+	}
+	return count;
+}
+
+/* Once enough have answered, the others get one more chance. */
+static void settle(struct survey *survey, uint64_t now_us)
+{
+	uint64_t slowest_us = 0;
+	size_t answered = 0;
+
+	for (size_t i = 0; i < survey->region_count; i++) {
+		uint64_t latency_us = udp_latency(&survey->regions[i]);
+
+		if (latency_us == SURVEY_NEVER)
+			continue;
+		answered++;
+		if (latency_us > slowest_us)
+			slowest_us = latency_us;
+	}
+	if (answered < ENOUGH_REGIONS && count_open_regions(survey))
+		return;
+	survey->ends_us = deadline_min(survey->ends_us,
+				       now_us + 2 * slowest_us + SETTLE_US);
 }
 
 static void end_round(struct survey *survey)
 {
 	survey->ends_us = DEADLINE_NONE;
 	survey->report.rounds++;
+}
+
+void survey_unsent(struct survey *survey, const uint8_t txid[SURVEY_TXID_LEN])
+{
+	struct target *target = NULL;
+	uint64_t sent_us = 0;
+	struct probe *probe = find_probe(survey, txid, &target, &sent_us);
+
+	if (probe)
+		probe->given_up = true;
+}
+
+static void note_answer(struct survey *survey, const struct endpoint *server,
+			enum survey_family family,
+			const struct endpoint *mapped)
+{
+	survey->report.udp = true;
+	survey->report.answered++;
+	if (!survey->report.has[family])
+		survey->report.mapped[family] = *mapped;
+	survey->report.has[family] = true;
+	if (family == SURVEY_IPV4)
+		note_mapping(survey, server, mapped);
 }
 
 bool survey_answer(struct survey *survey, const uint8_t txid[SURVEY_TXID_LEN],
@@ -347,21 +464,17 @@ bool survey_answer(struct survey *survey, const uint8_t txid[SURVEY_TXID_LEN],
 
 	if (!probe || !survey_running(survey))
 		return false;
-	if (probe->answered)
+	family = family_of(&probe->to);
+	if (probe->answered || mapped->port == 0 ||
+	    family_of(mapped) != family)
 		return true;
 	probe->answered = true;
-	family = family_of(&probe->to);
 	region = &survey->regions[target->region];
 	region->now.latency_us[family] =
 		deadline_min(region->now.latency_us[family], now_us - sent_us);
 	note_latency(region, now_us - sent_us, now_us);
-	survey->report.udp = true;
-	survey->report.answered++;
-	if (!survey->report.has[family])
-		survey->report.mapped[family] = *mapped;
-	survey->report.has[family] = true;
-	if (family == SURVEY_IPV4)
-		note_mapping(survey, &probe->to, mapped);
+	note_answer(survey, &probe->to, family, mapped);
+	settle(survey, now_us);
 	if (has_all(survey))
 		end_round(survey);
 	return true;
@@ -376,8 +489,7 @@ void survey_https_latency(struct survey *survey, int64_t id,
 		if (region->now.region_id != id)
 			continue;
 		region->now.https_us = latency_us;
-		if (region->now.latency_us[SURVEY_IPV4] == SURVEY_NEVER &&
-		    region->now.latency_us[SURVEY_IPV6] == SURVEY_NEVER)
+		if (udp_latency(region) == SURVEY_NEVER)
 			note_latency(region, latency_us, now_us);
 	}
 }
@@ -388,6 +500,8 @@ uint64_t survey_next_deadline(const struct survey *survey)
 
 	if (!survey_running(survey))
 		return DEADLINE_NONE;
+	if (has_all(survey))
+		return 0;
 	for (size_t i = 0; i < survey->target_count; i++)
 		for (size_t k = 0; k < SURVEY_FAMILY_COUNT; k++)
 			deadline = deadline_min(
@@ -398,7 +512,8 @@ uint64_t survey_next_deadline(const struct survey *survey)
 
 void survey_tick(struct survey *survey, uint64_t now_us)
 {
-	if (survey->ends_us <= now_us)
+	if (survey_running(survey) &&
+	    (survey->ends_us <= now_us || has_all(survey)))
 		end_round(survey);
 }
 
@@ -429,7 +544,7 @@ static bool is_clearly_nearer(const struct region *a, const struct region *old,
 	if (old->avoid && !a->avoid)
 		return true;
 	if (ours == SURVEY_NEVER || old->last_us == SURVEY_NEVER)
-		return false;
+		return ours != SURVEY_NEVER;
 	return ours + HOME_GAIN_US <= old->last_us &&
 	       ours <= old->last_us / 3 * 2;
 }
@@ -457,14 +572,34 @@ int64_t survey_home(const struct survey *survey, int64_t current,
 
 void survey_report(const struct survey *survey, struct survey_report *out)
 {
+	const struct survey_report *before = &survey->before;
+
 	*out = survey->report;
+	if (!survey_running(survey))
+		return;
+	out->udp |= before->udp;
+	if (out->mapping == SURVEY_MAPPING_UNKNOWN)
+		out->mapping = before->mapping;
+	for (size_t i = 0; i < SURVEY_FAMILY_COUNT; i++)
+		if (!out->has[i]) {
+			out->has[i] = before->has[i];
+			out->mapped[i] = before->mapped[i];
+		}
 }
 
 bool survey_region(const struct survey *survey, size_t index,
 		   struct survey_region *out)
 {
+	const uint64_t *before_us;
+
 	if (index >= survey->region_count)
 		return false;
 	*out = survey->regions[index].now;
+	if (!survey_running(survey))
+		return true;
+	before_us = survey->regions[index].before_us;
+	for (size_t i = 0; i < SURVEY_FAMILY_COUNT; i++)
+		if (out->latency_us[i] == SURVEY_NEVER)
+			out->latency_us[i] = before_us[i];
 	return true;
 }
