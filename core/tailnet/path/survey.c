@@ -1,6 +1,5 @@
-#include "core/tailnet/path/survey.h"
+#include "core/tailnet/path/survey_private.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,55 +7,8 @@
 
 #define ROUND_US (3 * US_PER_S)
 #define RETRY_US (100 * US_PER_MS)
-#define TRIES 3
 #define ENOUGH_REGIONS 3
 #define SETTLE_US (RETRY_US + 50 * US_PER_MS)	/* a second try */
-#define STUN_PORT 3478
-#define KEEP_US (300 * US_PER_S)	/* a latency counts for the home */
-#define HOME_GAIN_US (10 * US_PER_MS)
-
-struct probe {
-	struct endpoint to;
-	uint8_t txid[TRIES][SURVEY_TXID_LEN];
-	uint64_t sent_us[TRIES];
-	unsigned tries;
-	bool answered;
-	bool given_up;		/* for this round */
-	bool wanted;		/* there is such an address */
-	bool fixed;		/* the map names it */
-};
-
-struct target {
-	char host[DERP_MAP_HOST_CAP];
-	uint16_t port;
-	size_t region;		/* its index */
-	bool allowed[SURVEY_FAMILY_COUNT];
-	bool looked_up;
-	struct probe probes[SURVEY_FAMILY_COUNT];
-};
-
-struct region {
-	struct survey_region now;	/* this round, or the last */
-	uint64_t before_us[SURVEY_FAMILY_COUNT];	/* the one before */
-	bool avoid;
-	uint64_t best_us;		/* of the last KEEP_US */
-	uint64_t best_at_us;
-	uint64_t last_us;		/* of the last round that it answered */
-};
-
-struct survey {
-	struct rng *rng;
-	struct target *targets;
-	size_t target_count;
-	struct region *regions;
-	size_t region_count;
-	uint64_t ends_us;		/* DEADLINE_NONE: no round */
-	struct endpoint first_mapped;
-	struct endpoint first_server;
-	bool has_first;
-	struct survey_report report;
-	struct survey_report before;	/* the last round that ended */
-};
 
 int survey_new(struct rng *rng, struct survey **out)
 {
@@ -77,170 +29,6 @@ void survey_free(struct survey *survey)
 	free(survey->targets);
 	free(survey->regions);
 	free(survey);
-}
-
-/* --- the map ---------------------------------------------------------- */
-
-static const struct region *find_region(const struct survey *survey,
-					int64_t id)
-{
-	for (size_t i = 0; i < survey->region_count; i++)
-		if (survey->regions[i].now.region_id == id)
-			return &survey->regions[i];
-	return NULL;
-}
-
-static void make_region(const struct survey *survey,
-			const struct derp_map_region *from, struct region *to)
-{
-	const struct region *known = find_region(survey, from->region_id);
-
-	if (known)
-		*to = *known;
-	else
-		*to = (struct region){
-			.now = { .region_id = from->region_id,
-				 .latency_us = { SURVEY_NEVER, SURVEY_NEVER },
-				 .https_us = SURVEY_NEVER },
-			.before_us = { SURVEY_NEVER, SURVEY_NEVER },
-			.best_us = SURVEY_NEVER,
-			.last_us = SURVEY_NEVER,
-		};
-	to->now.has_relay = derp_map_relay(from) != NULL;
-	to->avoid = from->avoid;
-}
-
-static enum survey_family family_of(const struct endpoint *endpoint)
-{
-	return endpoint_is_ipv4(endpoint) ? SURVEY_IPV4 : SURVEY_IPV6;
-}
-
-static bool parse_address(const char *text, uint16_t port,
-			  struct endpoint *out)
-{
-	char whole[DERP_MAP_NAME_CAP + 16];
-
-	if (strchr(text, ':'))
-		snprintf(whole, sizeof(whole), "[%s]:%u", text, port);
-	else
-		snprintf(whole, sizeof(whole), "%s:%u", text, port);
-	return endpoint_parse(whole, out);
-}
-
-/* Empty: to be looked up; else an address, or "none" and the like. */
-static void make_probe(struct target *target, enum survey_family family,
-		       const char *text)
-{
-	struct probe *probe = &target->probes[family];
-
-	target->allowed[family] = !*text;
-	if (!*text)
-		target->looked_up = false;
-	else if (parse_address(text, target->port, &probe->to) &&
-		 family_of(&probe->to) == family)
-		probe->wanted = probe->fixed = true;
-}
-
-static bool make_target(const struct derp_map_node *from, size_t region,
-			struct target *to)
-{
-	if (from->stun_port < 0 || from->stun_port > UINT16_MAX)
-		return false;
-	*to = (struct target){
-		.port = from->stun_port ? (uint16_t)from->stun_port :
-					  STUN_PORT,
-		.region = region,
-		.looked_up = true,
-	};
-	memcpy(to->host, from->host_name, sizeof(to->host));
-	make_probe(to, SURVEY_IPV4, from->ipv4);
-	make_probe(to, SURVEY_IPV6, from->ipv6);
-	return true;
-}
-
-static size_t make_targets(const struct derp_map *map, struct target *out)
-{
-	size_t count = 0;
-
-	for (size_t i = 0; i < map->region_count; i++) {
-		const struct derp_map_region *region = &map->regions[i];
-		size_t taken = 0;
-
-		for (size_t k = 0; k < region->node_count &&
-				   taken < SURVEY_REGION_TARGETS &&
-				   count < SURVEY_TARGET_CAP; k++)
-			if (make_target(&region->nodes[k], i, &out[count])) {
-				count++;
-				taken++;
-			}
-	}
-	return count;
-}
-
-static size_t count_targets(const struct derp_map *map)
-{
-	size_t count = 0;
-
-	for (size_t i = 0; i < map->region_count; i++)
-		count += map->regions[i].node_count < SURVEY_REGION_TARGETS ?
-				 map->regions[i].node_count :
-				 SURVEY_REGION_TARGETS;
-	return count < SURVEY_TARGET_CAP ? count : SURVEY_TARGET_CAP;
-}
-
-int survey_set_map(struct survey *survey, const struct derp_map *map)
-{
-	struct target *targets =
-		calloc(count_targets(map) + 1, sizeof(*targets));
-	struct region *regions =
-		calloc(map->region_count + 1, sizeof(*regions));
-
-	if (!targets || !regions) {
-		free(targets);
-		free(regions);
-		return ERR_NOMEM;
-	}
-	for (size_t i = 0; i < map->region_count; i++)
-		make_region(survey, &map->regions[i], &regions[i]);
-	survey->target_count = make_targets(map, targets);
-	free(survey->targets);
-	free(survey->regions);
-	survey->targets = targets;
-	survey->regions = regions;
-	survey->region_count = map->region_count;
-	survey->ends_us = DEADLINE_NONE;
-	survey->before = survey->report = (struct survey_report){
-		.rounds = survey->report.rounds,
-	};
-	return 0;
-}
-
-const char *survey_target_host(const struct survey *survey, size_t index)
-{
-	return index < survey->target_count ? survey->targets[index].host :
-					      NULL;
-}
-
-/* The first address of each family. */
-void survey_target_resolved(struct survey *survey, size_t index,
-			    const struct endpoint *endpoints, size_t count)
-{
-	struct target *target = &survey->targets[index];
-
-	if (index >= survey->target_count)
-		return;
-	target->looked_up = true;
-	for (size_t i = 0; count && i < SURVEY_FAMILY_COUNT; i++)
-		target->probes[i].wanted = target->probes[i].fixed;
-	for (size_t i = count; i > 0; i--) {
-		enum survey_family family = family_of(&endpoints[i - 1]);
-
-		if (!target->allowed[family])
-			continue;
-		target->probes[family].to = endpoints[i - 1];
-		target->probes[family].to.port = target->port;
-		target->probes[family].wanted = true;
-	}
 }
 
 /* --- a round ---------------------------------------------------------- */
@@ -287,7 +75,7 @@ static bool is_open(const struct probe *probe)
 
 static uint64_t probe_due(const struct probe *probe)
 {
-	if (!is_open(probe) || probe->tries == TRIES)
+	if (!is_open(probe) || probe->tries == SURVEY_TRIES)
 		return DEADLINE_NONE;
 	return probe->tries ? probe->sent_us[probe->tries - 1] + RETRY_US : 0;
 }
@@ -349,7 +137,7 @@ static void note_latency(struct region *region, uint64_t latency_us,
 {
 	region->last_us = deadline_min(latency_us, udp_latency(region));
 	if (latency_us > region->best_us &&
-	    now_us - region->best_at_us < KEEP_US)
+	    now_us - region->best_at_us < SURVEY_KEEP_US)
 		return;
 	region->best_us = latency_us;
 	region->best_at_us = now_us;
@@ -464,9 +252,9 @@ bool survey_answer(struct survey *survey, const uint8_t txid[SURVEY_TXID_LEN],
 
 	if (!probe || !survey_running(survey))
 		return false;
-	family = family_of(&probe->to);
+	family = survey_family_of(&probe->to);
 	if (probe->answered || mapped->port == 0 ||
-	    family_of(mapped) != family)
+	    survey_family_of(mapped) != family)
 		return true;
 	probe->answered = true;
 	region = &survey->regions[target->region];
@@ -515,91 +303,4 @@ void survey_tick(struct survey *survey, uint64_t now_us)
 	if (survey_running(survey) &&
 	    (survey->ends_us <= now_us || has_all(survey)))
 		end_round(survey);
-}
-
-/* --- what it says ----------------------------------------------------- */
-
-static uint64_t counted_latency(const struct region *region, uint64_t now_us)
-{
-	if (region->best_us == SURVEY_NEVER ||
-	    now_us - region->best_at_us >= KEEP_US)
-		return SURVEY_NEVER;
-	return region->best_us;
-}
-
-/* Those to avoid come last; else the nearest; else the lowest id. */
-static bool is_nearer(const struct region *a, const struct region *b,
-		      uint64_t now_us)
-{
-	if (a->avoid != b->avoid)
-		return b->avoid;
-	return counted_latency(a, now_us) < counted_latency(b, now_us);
-}
-
-static bool is_clearly_nearer(const struct region *a, const struct region *old,
-			      uint64_t now_us)
-{
-	uint64_t ours = counted_latency(a, now_us);
-
-	if (old->avoid && !a->avoid)
-		return true;
-	if (ours == SURVEY_NEVER || old->last_us == SURVEY_NEVER)
-		return ours != SURVEY_NEVER;
-	return ours + HOME_GAIN_US <= old->last_us &&
-	       ours <= old->last_us / 3 * 2;
-}
-
-int64_t survey_home(const struct survey *survey, int64_t current,
-		    uint64_t now_us)
-{
-	const struct region *old = find_region(survey, current);
-	const struct region *best = NULL;
-
-	for (size_t i = 0; i < survey->region_count; i++) {
-		const struct region *region = &survey->regions[i];
-
-		if (region->now.has_relay &&
-		    (!best || is_nearer(region, best, now_us)))
-			best = region;
-	}
-	if (!best)
-		return 0;
-	if (old && old->now.has_relay &&
-	    !is_clearly_nearer(best, old, now_us))
-		return current;
-	return best->now.region_id;
-}
-
-void survey_report(const struct survey *survey, struct survey_report *out)
-{
-	const struct survey_report *before = &survey->before;
-
-	*out = survey->report;
-	if (!survey_running(survey))
-		return;
-	out->udp |= before->udp;
-	if (out->mapping == SURVEY_MAPPING_UNKNOWN)
-		out->mapping = before->mapping;
-	for (size_t i = 0; i < SURVEY_FAMILY_COUNT; i++)
-		if (!out->has[i]) {
-			out->has[i] = before->has[i];
-			out->mapped[i] = before->mapped[i];
-		}
-}
-
-bool survey_region(const struct survey *survey, size_t index,
-		   struct survey_region *out)
-{
-	const uint64_t *before_us;
-
-	if (index >= survey->region_count)
-		return false;
-	*out = survey->regions[index].now;
-	if (!survey_running(survey))
-		return true;
-	before_us = survey->regions[index].before_us;
-	for (size_t i = 0; i < SURVEY_FAMILY_COUNT; i++)
-		if (out->latency_us[i] == SURVEY_NEVER)
-			out->latency_us[i] = before_us[i];
-	return true;
 }
