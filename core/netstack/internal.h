@@ -282,6 +282,14 @@ struct packet {
 	uint8_t bytes[];
 };
 
+/* A destination that takes nothing now, and what waits for it. */
+struct blocked {
+	struct list conns;		/* by conn.ready */
+	struct list packets;
+	unsigned packet_count;
+	uint8_t dst[NS_ADDRESS_LEN];
+};
+
 struct ns {
 	struct ns_config config;
 	uint8_t addresses[NS_ADDRESS_CAP][NS_ADDRESS_LEN];
@@ -301,6 +309,7 @@ struct ns {
 	ns_unbound *unbound;		/* or NULL */
 	void *unbound_user;
 	struct hash listen_ports;
+	struct hash blocked;		/* destinations */
 	struct list udp_all;
 	struct list queue;
 	uint32_t queue_len;
@@ -356,6 +365,11 @@ void ns_ready(struct conn *conn);
 void ns_notify(struct conn *conn);
 /* Brings the connection's place in the heap up to date. */
 void ns_conn_arm(struct conn *conn);
+
+/* blocked.c: true: it goes nowhere now, and was put where it waits. */
+bool ns_park_conn(struct ns *ns, struct conn *conn);
+bool ns_park_packet(struct ns *ns, struct packet *packet);
+void ns_blocked_free(struct ns *ns);
 
 /* ip.c */
 uint32_t ns_sum(const uint8_t *data, size_t len);
