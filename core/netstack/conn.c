@@ -47,6 +47,9 @@ static void fill(struct conn *conn, struct ns *ns)
 	conn->keepalive_at = DEADLINE_NONE;
 	conn->life_at = DEADLINE_NONE;
 	conn->idle_at = DEADLINE_NONE;
+	conn->pace_at = DEADLINE_NONE;
+	conn->congestion_choice = (uint8_t)ns->config.congestion;
+	conn->ops = &ns_congestion_cubic;
 }
 
 struct conn *ns_conn_new(struct ns *ns, uint8_t local, const uint8_t *remote,
@@ -236,6 +239,7 @@ void ns_conn_established(struct conn *conn, uint64_t now_us)
 	conn->epoch_read = conn->rcv_read;
 	c->window = initial;
 	c->threshold = NS_SEND_CAP_MAX;
+	ns_rate_begin(conn, now_us);
 	if (conn->keepalive_us)
 		conn->keepalive_at = now_us + conn->keepalive_us;
 	ns_notify(conn);

@@ -69,7 +69,13 @@ struct ns;
 struct ns_listener;
 struct ns_udp;
 
+/*
+ * NS_AUTO is BBR where the round trip is 2 ms or more and CUBIC below it:
+ * docs/design.md says why. Below, nothing is paced.
+ */
 enum ns_congestion {
+	NS_AUTO,
+	NS_BBR,
 	NS_CUBIC,
 	NS_RENO,
 };
@@ -216,6 +222,9 @@ void ns_listener_close(struct ns_listener *listener);
 int ns_stream_state(const struct stream *stream);
 /* Most accepted and not acknowledged bytes; what is over stays. */
 void ns_stream_set_send_cap(struct stream *stream, uint32_t cap);
+/* From now on; NS_AUTO, too, begins anew. */
+void ns_stream_set_congestion(struct stream *stream,
+			      enum ns_congestion congestion);
 /* Idle time before probes; 0 off. Nine unanswered probes: ERR_TIMEOUT. */
 void ns_stream_set_keepalive(struct stream *stream, uint64_t idle_us);
 /* Smoothed round trip, 0 while unknown. */

@@ -873,7 +873,7 @@ static void test_buffers_released(void **state)
 	assert_null(conn_of(&s)->send.data);
 	assert_null(conn_of(&s)->receive.data);
 	assert_null(conn_of(&s)->records.at);
-	assert_true(sizeof(struct conn) < 640);
+	assert_true(sizeof(struct conn) < 896);
 	script_expect(&s, 101, 0, TCP_ACK);
 	script_wait(&s, US_PER_S);
 	assert_int_equal(ns_next_deadline(s.ns), DEADLINE_NONE);
