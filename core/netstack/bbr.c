@@ -30,7 +30,9 @@
 #define UNIT 256u
 #define LOSS_QUEUED (UNIT / 50)
 #define LOSS_ALONE (UNIT / 8)
-#define LOSS_SEGMENTS 6		/* fewer in a round say nothing */
+/* Fewer in a round say nothing. */
+#define LOSS_SEGMENTS_QUEUED 2
+#define LOSS_SEGMENTS_ALONE 6
 #define BETA (UNIT * 7 / 10)
 #define HEADROOM (UNIT * 85 / 100)
 #define FLAT_ROUNDS 3
@@ -112,12 +114,14 @@ static bool congested(const struct bbr *b)
 {
 	uint64_t all = (uint64_t)b->round_delivered + b->round_lost;
 	bool queued = b->round_rtt_us != UINT32_MAX &&
-		b->round_rtt_us > b->min_rtt_us + b->min_rtt_us / 4 +
+		b->round_rtt_us > b->min_rtt_us + b->min_rtt_us / 8 +
 		US_PER_MS;
 
-	return b->round_lost_segments >= LOSS_SEGMENTS &&
-	       (uint64_t)b->round_lost * UNIT >
-	       all * (queued ? LOSS_QUEUED : LOSS_ALONE);
+	if (queued)
+		return b->round_lost_segments >= LOSS_SEGMENTS_QUEUED &&
+		       (uint64_t)b->round_lost * UNIT > all * LOSS_QUEUED;
+	return b->round_lost_segments >= LOSS_SEGMENTS_ALONE &&
+	       (uint64_t)b->round_lost * UNIT > all * LOSS_ALONE;
 }
 
 static void go_down(struct conn *conn, uint64_t now_us)

@@ -376,6 +376,9 @@ size_t ns_conn_out(struct conn *conn, uint8_t *out, uint64_t now_us)
 		conn->life_at = now_us + conn->ns->config.linger_timeout_us;
 	if (conn->state == TCP_SYN_SENT || conn->state == TCP_SYN_RCVD)
 		return conn->syn_due ? out_syn(conn, out, now_us) : 0;
+	/* What is missing is told by itself: with data it is no duplicate. */
+	if (conn->ack_due && conn->ranges.len)
+		return write_segment(conn, out, ack_seq(conn), 0, 0, now_us);
 	len = out_data(conn, out, now_us);
 	if (!len && conn->probe_due)
 		len = out_probe(conn, out, now_us);
