@@ -349,9 +349,15 @@ static void set_window(struct conn *conn, uint32_t acked)
 static void set_rate(struct conn *conn)
 {
 	struct bbr *b = &conn->congestion.bbr;
-	uint64_t rate = bandwidth(b) * pacing_gain[b->phase] / UNIT;
+	uint64_t rate = bandwidth(b);
+	uint64_t initial = (uint64_t)INITIAL_SEGMENTS * conn->mss * US_PER_S /
+			   (b->min_rtt_us ? b->min_rtt_us : 1);
 
+	/* A few small messages have measured next to nothing. */
+	if (!b->filled && rate < initial)
+		rate = initial;
 	/* A little less, so that no queue is for ever. */
+	rate = rate * pacing_gain[b->phase] / UNIT;
 	rate -= rate / 100;
 	if (b->filled || rate > conn->pacing_rate)
 		conn->pacing_rate = rate;
