@@ -172,7 +172,7 @@ static void up_round(struct conn *conn, bool app_limited, uint64_t now_us)
 {
 	struct bbr *b = &conn->congestion.bbr;
 	uint64_t now = bandwidth(b);
-	uint32_t step = conn->mss << min_u32(b->rounds, 10);
+	uint32_t step = (uint32_t)conn->mss << min_u32(b->rounds, 10);
 
 	if (congested(b)) {
 		bound_flight(b);
