@@ -61,8 +61,8 @@ static const char *set_addresses(struct side *side, char *const *addresses,
 		memcpy(side->addresses[i], e.address, 16);
 		at += (size_t)snprintf(commands + at, COMMANDS_CAP - at,
 			"addr add %.50s dev " DEVICE "%s\n"
-			"-%c route replace default dev " DEVICE "\n",
-			addresses[i], v6 ? " nodad" : "", v6 ? '6' : '4');
+			"route replace %s dev " DEVICE "\n",
+			addresses[i], v6 ? " nodad" : "", v6 ? "::/0" : "0.0.0.0/0");
 	}
 	side->addresses_len = len;
 	return NULL;
