@@ -73,11 +73,12 @@ typedef void http_done(void *user, const struct http_response *response);
  * A UDP socket; unconnected, both families where the system has them. A
  * batch in is one datagram or, with UDP_GRO, several of `segment` bytes (the
  * last may be shorter) from one address. The same going out (UDP_SEGMENT).
+ * What came in is the receiver's to write on until it returns.
  */
 struct datagram;
 struct datagram_events {
 	void (*on_receive)(void *user, const struct sockaddr *from,
-			   const uint8_t *data, size_t len, size_t segment);
+			   uint8_t *data, size_t len, size_t segment);
 };
 struct datagram_ops {
 	int (*send)(struct datagram *datagram, const struct sockaddr *to,

@@ -24,6 +24,7 @@ struct opening {
 	const char *url;
 	bool no_autostart;
 	bool no_wait_for_scripts;
+	bool force_relay;
 	uint64_t timeout;	/* deadlines */
 	uint64_t shutdown_timeout;
 	struct rest_workspace_ref ref;
@@ -56,9 +57,10 @@ static void read_options(lua_State *L, struct opening *opening, int index)
 	if (opening->reconnect && lua_toboolean(L, opening->reconnect))
 		luaL_error(L, "option 'reconnect' is not there yet: open "
 			   "another tunnel when this one has ended");
-	if (opening->direct && lua_toboolean(L, opening->direct))
-		luaL_error(L, "option 'direct' is not there yet: all goes "
-			   "through the relay");
+	if (opening->direct && !lua_isboolean(L, opening->direct))
+		luaL_error(L, "option 'direct' must be a boolean");
+	opening->force_relay = opening->direct &&
+			       !lua_toboolean(L, opening->direct);
 	if (opening->args && !opening->app)
 		luaL_error(L, "option 'args' needs an 'app' that takes them");
 }
@@ -181,6 +183,7 @@ static int start(struct lua_tunnel *self, struct opening *opening)
 		.fsm = { .no_autostart = opening->no_autostart,
 			 .no_wait_for_scripts =
 				 opening->no_wait_for_scripts },
+		.force_relay = opening->force_relay,
 		.timeout_us = left(self, opening->timeout),
 		.shutdown_timeout_us = left(self, opening->shutdown_timeout),
 		.on_change = lua_tunnel_changed,

@@ -154,6 +154,7 @@ static void start_tunneler(struct run *run)
 			 .no_wait_for_scripts =
 				 !options->wait ||
 				 strcmp(options->wait, "yes") != 0 },
+		.force_relay = options->no_direct,
 		.timeout_us = (uint64_t)(options->timeout_s * 1e6),
 		.shutdown_timeout_us =
 			(uint64_t)(options->shutdown_timeout_s * 1e6),

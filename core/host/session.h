@@ -24,6 +24,7 @@ struct session_config {
 	const struct login *login;	/* copied */
 	const char *starter;		/* copied; NULL: the shipped one */
 	struct fsm_config fsm;
+	bool force_relay;		/* no direct paths */
 	uint64_t timeout_us;		/* for build and agent */
 	uint64_t shutdown_timeout_us;
 	/* Its state has changed, or it has exited; from the loop. */

@@ -67,6 +67,7 @@ static int begin(struct serving *serving, const struct options *options,
 		.workspace_state = options->workspace_state,
 		.agents = (size_t)options->agents,
 		.tls = options->tls,
+		.no_direct = options->no_direct,
 		.websockets_only = options->websockets_only,
 	};
 	int err = io_new(&io_config, &serving->io, error);

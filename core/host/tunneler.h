@@ -58,7 +58,7 @@ struct tunneler_config {
 	const struct rest_workspace *workspace;	/* copied */
 	const char *agent_name;		/* "": the only one */
 	struct fsm_config fsm;
-	bool force_relay;
+	bool force_relay;		/* no direct paths */
 	uint64_t timeout_us;		/* for build and agent; 0: none */
 	uint64_t shutdown_timeout_us;
 	struct tunneler_app *app;	/* loaded, arguments parsed */

@@ -114,6 +114,8 @@ static int open_tunnel(struct tunneler *tunneler,
 		.agent_id = tunneler->fsm.agent_id,
 		.derp_map = &connection->derp_map,
 		.force_websockets = connection->derp_force_websockets,
+		.no_direct = connection->disable_direct_connections ||
+			     tunneler->config.force_relay,
 		.timeout_us = tunneler->dial_by_us - tunneler_now(tunneler),
 		.events = &tunnel_events,
 		.user = tunneler,

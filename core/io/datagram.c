@@ -124,7 +124,7 @@ static bool read_batch(struct udp *u)
 		return true;
 	unmap(&from);
 	u->events->on_receive(u->user, (struct sockaddr *)&from,
-			      (const uint8_t *)u->io->scratch, (size_t)n,
+			      (uint8_t *)u->io->scratch, (size_t)n,
 			      segment_of(&message, (size_t)n));
 	return true;
 }

@@ -16,7 +16,16 @@ static void on_home(void *user)
 	agent_announce(user);
 }
 
+static void on_changed(void *user)
+{
+	struct agent *agent = user;
+
+	if (agent->node && node_home_up(agent->node))
+		agent_announce(agent);
+}
+
 static const struct node_events node_events = {
+	.on_changed = on_changed,
 	.on_home = on_home,
 };
 
@@ -26,6 +35,8 @@ static int make_node(struct agent *agent)
 	const struct node_config config = {
 		.loop = sim->config.loop,
 		.network = sim->config.network,
+		.udp_network = sim_udp_network(sim),
+		.no_direct = sim->config.no_direct,
 		.rng = sim->config.rng,
 		.log = sim->config.log,
 		.addresses = agent->addresses,

@@ -10,6 +10,7 @@
 #include "core/simulate/simulate_private.h"
 #include "core/tailnet/coordinate/arena.h"
 #include "core/tailnet/coordinate/node_message.h"
+#include "core/tailnet/path/path.h"
 
 #define LOST_KEEP_US (15 * 60 * US_PER_S)
 
@@ -83,7 +84,14 @@ static int program(struct agent *agent, const struct uuid *id,
 		.home_region = node->preferred_derp,
 		.keepalive = true,
 	};
+	struct endpoint endpoints[PATH_CANDIDATE_CAP];
 
+	peer.endpoints = endpoints;
+	for (size_t i = 0; i < node->endpoint_count; i++)
+		if (peer.endpoint_count < PATH_CANDIDATE_CAP &&
+		    endpoint_parse(node->endpoints[i],
+				   &endpoints[peer.endpoint_count]))
+			peer.endpoint_count++;
 	for (size_t i = 0; i < node->allowed_count; i++)
 		if (node->allowed[i].bits == 128 &&
 		    peer.address_count < NODE_PEER_ADDRESS_CAP)
@@ -192,9 +200,7 @@ static void fill_node(const struct agent *agent, struct coord_node *node)
 	node->id = node_id_of_uuid(&agent->id);
 	node->as_of_s = wall / 1000000;
 	node->as_of_ns = (int32_t)(wall % 1000000) * 1000;
-	node->key = *node_public_key(agent->node);
-	node->disco = *node_disco_key(agent->node);
-	node->preferred_derp = (int32_t)node_home_region(agent->node);
+	node_describe(agent->node, node);
 	for (size_t i = 0; i < 2; i++) {
 		struct node_prefix prefix = { .bits = 128 };
 

@@ -59,7 +59,7 @@ static uint16_t port_of(const struct sockaddr *address)
 }
 
 static void received(void *user, const struct sockaddr *from,
-		     const uint8_t *data, size_t len, size_t segment)
+		     uint8_t *data, size_t len, size_t segment)
 {
 	struct udp_flow *flow = user;
 	size_t step = segment ? segment : len;

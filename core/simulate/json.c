@@ -251,13 +251,12 @@ json_t *workspace_json(const struct simulation_workspace *workspace)
 	return json;
 }
 
-/* Agents here are reached by relay alone. */
 json_t *connection_json(const struct simulation *sim)
 {
 	return json_pack("{s:o,s:b,s:b,s:s}", "derp_map",
 			 derp_map_json(&sim->derp_map),
 			 "derp_force_websockets",
 			 sim->config.force_websockets,
-			 "disable_direct_connections", 1, "hostname_suffix",
-			 "coder");
+			 "disable_direct_connections", sim->config.no_direct,
+			 "hostname_suffix", "coder");
 }

@@ -71,6 +71,7 @@ static int make_simulation(struct simulate_server *server,
 		.dialer = &server->dialer,
 		.ssh = config->ssh,
 		.no_processes = config->no_processes,
+		.no_direct = config->no_direct,
 		.force_websockets = config->force_websockets,
 	};
 	int err = simulation_new(&simulation, &server->sim, error);

@@ -29,6 +29,7 @@ struct simulate_serve_config {
 	const struct simulation_clock *clock;
 	const struct sshd_handler *ssh;
 	bool tls;
+	bool no_direct;			/* relays alone */
 	bool websockets_only;		/* no port for upgrades */
 	bool force_websockets;		/* and the deployment says so */
 };

@@ -64,7 +64,7 @@ struct simulation_config {
 	struct rng *rng;
 	struct log *log;
 	/* All below may be left zero. */
-	/* STUN and forwarded UDP; NULL: `network`. */
+	/* STUN, direct paths and forwarded UDP; NULL: `network`. */
 	struct network *udp_network;
 	const char *user_name;		/* "simulated"; copied */
 	const char *token;		/* else random; copied */
@@ -77,6 +77,7 @@ struct simulation_config {
 	bool force_websockets;		/* the deployment says so */
 	bool refuse_upgrade;		/* `Upgrade: DERP` gets a 426 */
 	bool no_stun;
+	bool no_direct;			/* the deployment says so, and agents */
 	int64_t resume_lifetime_s;	/* 24 h */
 };
 

@@ -43,7 +43,7 @@ static void answer(struct simulation *sim, const struct sockaddr *from,
 }
 
 static void received(void *user, const struct sockaddr *from,
-		     const uint8_t *data, size_t len, size_t segment)
+		     uint8_t *data, size_t len, size_t segment)
 {
 	size_t step = segment ? segment : len;
 

@@ -212,10 +212,7 @@ static void fill_node(const struct control *control, struct coord_node *node)
 	node->id = control->node_id;
 	node->as_of_s = wall / 1000000;
 	node->as_of_ns = (int32_t)(wall % 1000000) * 1000;
-	node->key = *node_public_key(control->config.node);
-	node->disco = *node_disco_key(control->config.node);
-	node->preferred_derp =
-		(int32_t)node_home_region(control->config.node);
+	node_describe(control->config.node, node);
 	for (size_t i = 0; i < control->config.address_count; i++) {
 		struct node_prefix prefix = { .bits = 128 };
 
@@ -237,6 +234,12 @@ static int announce(struct control *control)
 	err = coordinate_set_node(control->coordinate, node, control_now(control));
 	free(node);
 	return err;
+}
+
+void control_announce(struct control *control)
+{
+	if (control->coordinate && !control->disconnecting)
+		(void)announce(control);
 }
 
 static int start_session(struct control *control)

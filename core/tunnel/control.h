@@ -55,6 +55,8 @@ struct control_config {
 /* Begins to dial. 0, ERR_NOMEM, ERR_MISUSE or what is wrong with the URL. */
 int control_new(const struct control_config *config, struct control **out,
 		struct error *error);
+/* The node's description is new: the coordinator hears it. */
+void control_announce(struct control *control);
 /* Says goodbye and waits for the coordinator; on_disconnected comes once. */
 void control_disconnect(struct control *control);
 /* At once; Disconnect still leaves if there is a session. NULL is allowed. */

@@ -24,6 +24,7 @@ static void program_peer(struct control *control)
 
 	if (!control->have_peer || !control->ready)
 		return;
+	control->peer.endpoints = control->endpoints;
 	err = node_peer_set(control->config.node, &control->peer);
 	if (err < 0) {
 		log_error(control->config.log, "coordinate",
@@ -56,6 +57,20 @@ static void stop_asking(struct control *control)
 	node_ping_forget(control->config.node, control);
 }
 
+/* Those that cannot be read, or are too many, are left out. */
+static void take_endpoints(struct control *control,
+			   const struct coord_node *node)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < node->endpoint_count; i++)
+		if (count < CONTROL_ENDPOINT_CAP &&
+		    endpoint_parse(node->endpoints[i],
+				   &control->endpoints[count]))
+			count++;
+	control->peer.endpoint_count = count;
+}
+
 static void take_node(struct control *control, const struct coord_node *node)
 {
 	struct node_peer_config *peer = &control->peer;
@@ -75,6 +90,7 @@ static void take_node(struct control *control, const struct coord_node *node)
 		    peer->address_count < NODE_PEER_ADDRESS_CAP)
 			memcpy(peer->addresses[peer->address_count++],
 			       node->allowed[i].address, 16);
+	take_endpoints(control, node);
 	control->have_peer = true;
 	if (!control->ready && !timer_active(&control->gate))
 		timer_set(control->config.loop, &control->gate,

@@ -6,8 +6,11 @@
 #define TUNNELHOST_TUNNEL_CONTROL_PRIVATE_H
 
 #include "core/tailnet/coordinate/coordinate.h"
+#include "core/tailnet/path/path.h"
 #include "core/tunnel/backoff.h"
 #include "core/tunnel/control.h"
+
+#define CONTROL_ENDPOINT_CAP PATH_CANDIDATE_CAP	/* the peer's, more are of no use */
 
 struct control {
 	struct control_config config;
@@ -23,7 +26,8 @@ struct control {
 	bool have_peer;		/* peer.config holds the agent's node */
 	bool ready;		/* READY_FOR_HANDSHAKE seen, or waited for */
 	bool programmed;
-	struct node_peer_config peer;
+	struct node_peer_config peer;	/* without its endpoints: */
+	struct endpoint endpoints[CONTROL_ENDPOINT_CAP];
 	struct timer redial;
 	struct timer deadline;	/* of the coordinate object */
 	struct timer gate;	/* READY_FOR_HANDSHAKE may never come, or the

@@ -2,7 +2,7 @@
  * Theory of operation. Everything that changes something (a packet, a
  * deadline, a call from above) ends in node_kick(), which posts one task. The
  * task tells the netstack's users, carries WireGuard's own messages, pulls
- * packets while the relay has room, flushes the relays once, and sets the
+ * packets while there is room, flushes socket and relays once, and sets the
  * one timer. So a burst costs one pass, and an idle node nothing.
  */
 #include "core/tunnel/node.h"
@@ -99,9 +99,11 @@ static void run_work(struct task *task)
 	if (node_send_packets(node))
 		node_kick(node);
 	send_wireguard_messages(node);
+	node_udp_flush(node);
 	node_relays_flush(node);
 	node_relays_tick(node);
 	set_deadline(node);
+	node_paths_tell(node);
 	if (node->config.events->on_turn)
 		node->config.events->on_turn(node->config.user);
 }
@@ -114,6 +116,27 @@ static void deadline_fired(struct timer *timer)
 	ns_tick(node->ns, node_now(node));
 	node_pings_tick(node);
 	node_kick(node);
+}
+
+/* First where it came from: what is in it may remove the peer. */
+void node_take_wireguard(struct node *node, uint8_t *data, size_t len,
+			 uint64_t token, const struct endpoint *from)
+{
+	struct wg_in_result result;
+	int err = wg_in(node->wg, data, len, token, node_now(node), &result);
+
+	if (result.authenticated && from) {
+		struct node_peer *peer = wg_peer_user(result.peer);
+
+		peer->direct_rx_bytes += len;
+		node_path_data_in(peer, from);
+	}
+	if (err < 0)
+		log_debug(node->config.log, "wireguard", "ignored: %s",
+			  wg_ignored_name(result.reason));
+	else if (result.kind == WG_IN_DATA)
+		ns_in(node->ns, result.data, result.len, node_now(node));
+	node_took_packet(node);
 }
 
 static int64_t wall_us(void *user)
@@ -162,6 +185,7 @@ static void init_containers(struct node *node)
 	list_init(&node->pings);
 	hash_init(&node->by_id, node->config.rng);
 	hash_init(&node->by_address, node->config.rng);
+	hash_init(&node->by_disco, node->config.rng);
 	node->work = (struct task){ .run = run_work, .user = node };
 	node->deadline = (struct timer){ .fire = deadline_fired, .user = node };
 }
@@ -177,7 +201,13 @@ static int build(struct node *node, struct error *error)
 	if (err < 0)
 		return error_set(error, err, "cannot make a tailnet node: %s",
 				 err_name(err));
-	return node_open_home(node, error);
+	if (node_survey_begin(node) < 0)
+		return error_set(error, ERR_NOMEM,
+				 "no memory for a tailnet node");
+	err = node_open_home(node, error);
+	if (err == 0)
+		node_paths_begin(node);
+	return err;
 }
 
 int node_new(const struct node_config *config, struct node **out,
@@ -212,6 +242,8 @@ void node_free(struct node *node)
 	task_cancel(&node->work);
 	timer_stop(node->config.loop, &node->deadline);
 	node_peers_free(node);
+	node_paths_end(node);
+	node_survey_end(node);
 	node_relays_free(node);
 	if (node->ns)
 		ns_free(node->ns);
@@ -219,6 +251,7 @@ void node_free(struct node *node)
 	wg_free(node->wg);
 	hash_clear(&node->by_id);
 	hash_clear(&node->by_address);
+	hash_clear(&node->by_disco);
 	derp_map_clear(&node->derp_map);
 	key_wipe(&node->private_key);
 	key_wipe(&node->disco_private);

@@ -2,11 +2,13 @@
  * core/tunnel/node.h: one member of the tailnet.
  *
  * Joins WireGuard, disco, the relays and the netstack, with their deadlines:
- * packets that the netstack offers are sealed where they lie and leave in
- * the destination's home relay; what comes back is opened, checked and given
- * to the netstack. It knows peers, and nothing of coordinators: who the
- * peers are it is told. The client's tunnel and the embedded deployment's
- * agents are both made of it.
+ * packets that the netstack offers are sealed where they lie and leave for
+ * the destination's endpoint, once one has proved to work, else by its home
+ * relay; what comes back is opened, checked and given to the netstack. It
+ * finds its own endpoints and the peers' paths. It knows peers, and nothing
+ * of coordinators: who the peers are it is told, and on_changed says when
+ * what they must know of us is new. The client's tunnel and the embedded
+ * deployment's agents are both made of it.
  */
 #ifndef TUNNELHOST_TUNNEL_NODE_H
 #define TUNNELHOST_TUNNEL_NODE_H
@@ -16,6 +18,7 @@
 #include <stdint.h>
 
 #include "core/base/derp_map.h"
+#include "core/base/endpoint.h"
 #include "core/base/id.h"
 #include "core/base/log.h"
 #include "core/base/loop.h"
@@ -26,9 +29,12 @@
 #define NODE_PEER_ADDRESS_CAP 4
 #define NODE_HELD_CAP 32	/* packets that wait for a peer's session */
 #define NODE_RELAY_CAP 16	/* regions in use at once */
+#define NODE_OWN_ENDPOINT_CAP 32
+#define NODE_REPORT_REGION_CAP DERP_MAP_REGION_CAP
 
 struct node;
 struct node_peer;
+struct coord_node;
 
 /*
  * Come from the loop. Any may be NULL. May call anything but node_free, which
@@ -41,6 +47,10 @@ struct node_events {
 	void (*on_silent)(void *user, const struct uuid *peer);
 	/* The home relay came up for the first time. */
 	void (*on_home)(void *user);
+	/* What node_describe() says is new: tell the coordinator. */
+	void (*on_changed)(void *user);
+	/* The peer's packets take another path: see node_peer_stats(). */
+	void (*on_path)(void *user, const struct uuid *peer);
 	/* After every turn of work. */
 	void (*on_turn)(void *user);
 };
@@ -48,6 +58,7 @@ struct node_events {
 struct node_config {
 	struct loop *loop;
 	struct network *network;
+	struct network *udp_network;	/* NULL: `network` */
 	struct rng *rng;
 	struct log *log;
 	const uint8_t (*addresses)[16];
@@ -55,6 +66,7 @@ struct node_config {
 	const struct derp_map *derp_map;	/* copied */
 	int64_t home_region;
 	bool force_websockets;
+	bool no_direct;		/* no UDP socket, no endpoints: relays alone */
 	const struct node_events *events;
 	void *user;
 };
@@ -80,6 +92,8 @@ struct node_peer_config {
 	uint8_t addresses[NODE_PEER_ADDRESS_CAP][16];
 	size_t address_count;
 	int64_t home_region;
+	const struct endpoint *endpoints;	/* borrowed for the call */
+	size_t endpoint_count;
 	bool keepalive;		/* every 25 s, as Coder's fork does */
 };
 
@@ -99,16 +113,57 @@ void node_peer_remove(struct node *node, const struct uuid *id);
  */
 int node_set_derp_map(struct node *node, const struct derp_map *map);
 
+/* Bytes are of authenticated WireGuard datagrams. */
 struct node_peer_stats {
 	uint64_t last_handshake_us;	/* WG_NEVER */
 	uint64_t handshakes;
 	uint64_t rx_bytes;
 	uint64_t tx_bytes;
-	int64_t region;
+	uint64_t direct_rx_bytes;	/* of which without a relay */
+	uint64_t direct_tx_bytes;
+	int64_t region;			/* the peer's home */
+	bool direct;			/* what is sent now goes to `endpoint` */
+	struct endpoint endpoint;
+	uint64_t latency_us;		/* of that path; 0: not known */
+	uint64_t direct_us;		/* first time direct; 0: never */
 };
 /* 0 or ERR_NOT_FOUND. */
 int node_peer_stats(const struct node *node, const struct uuid *id,
 		    struct node_peer_stats *out);
+
+/*
+ * What others are told of this node: keys, home, endpoints, latencies. The
+ * other fields of `out` (id, time, addresses) are left to the caller.
+ */
+void node_describe(const struct node *node, struct coord_node *out);
+
+struct node_report_region {
+	int64_t region;
+	uint64_t latency_us;	/* of the quicker family */
+	uint64_t latency4_us;	/* 0: not measured */
+	uint64_t latency6_us;
+};
+
+/* For people: what is known of the network outside. */
+struct node_report {
+	bool enabled;			/* there is a UDP socket */
+	uint16_t port;			/* its own */
+	bool surveyed;			/* the first survey is complete */
+	bool udp;			/* a STUN server has answered */
+	bool has_reflexive4, has_reflexive6;
+	struct endpoint reflexive4, reflexive6;
+	bool nat_known;			/* two servers compared */
+	bool nat_hard;			/* each destination sees another port */
+	int64_t home_region;
+	bool home_up;
+	struct endpoint endpoints[NODE_OWN_ENDPOINT_CAP];
+	size_t endpoint_count;
+	struct node_report_region regions[NODE_REPORT_REGION_CAP];
+	size_t region_count;		/* those that answered */
+};
+void node_report(const struct node *node, struct node_report *out);
+/* Measures anew now (netcheck); on_changed follows if something differs. */
+void node_survey(struct node *node);
 
 /*
  * One TSMP ping. `done` comes once, from the loop: latency, or ERR_TIMEOUT,

@@ -55,16 +55,20 @@ static int link_addresses(struct node_peer *peer,
 	return 0;
 }
 
-/* Without a usable disco key the peer is reached all the same. */
-static void take_disco_key(struct node_peer *peer, const struct key32 *key)
+/* Without a usable disco key the peer is reached all the same, by relay. */
+static bool take_disco_key(struct node_peer *peer, const struct key32 *key)
 {
 	if (peer->has_disco && key_equal(&peer->config.disco_key, key))
-		return;
+		return false;
+	node_disco_unlink(peer);
 	key_wipe(&peer->disco_shared);
+	peer->config.disco_key = *key;
 	peer->has_disco =
 		!key_is_zero(key) &&
 		disco_shared_key(&peer->node->disco_private, key,
-				 &peer->disco_shared) == 0;
+				 &peer->disco_shared) == 0 &&
+		node_disco_link(peer) == 0;
+	return true;
 }
 
 static void free_peer(struct node_peer *peer)
@@ -76,6 +80,7 @@ static void free_peer(struct node_peer *peer)
 	node_use_relay(peer, 0);
 	list_remove(&peer->link);
 	list_remove(&peer->waiting);
+	node_path_clear(peer);
 	if (peer->wg)
 		wg_peer_remove(peer->wg);
 	key_wipe(&peer->disco_shared);
@@ -133,8 +138,8 @@ static struct node_peer *new_peer(struct node *node, const struct uuid *id)
 		return NULL;
 	peer->node = node;
 	peer->config.id = *id;
-	peer->config.id = *id;
 	buf_init(&peer->held, HELD_BYTES_CAP);
+	node_path_init(peer);
 	if (hash_put(&node->by_id, id->bytes, 16, peer) < 0) {
 		free(peer);
 		return NULL;
@@ -186,9 +191,11 @@ static int update_peer(struct node_peer *peer,
 	}
 	unlink_addresses(peer, &peer->config, config);
 	take_wireguard_peer(peer, wg, config);
-	take_disco_key(peer, &config->disco_key);
+	is_new |= take_disco_key(peer, &config->disco_key);
 	peer->config = *config;
+	peer->config.endpoints = NULL;	/* were the caller's */
 	node_use_relay(peer, config->home_region);
+	node_path_set(peer, config->endpoints, config->endpoint_count, is_new);
 	return 0;
 }
 
@@ -238,8 +245,15 @@ int node_peer_stats(const struct node *node, const struct uuid *id,
 		.handshakes = stats.handshakes,
 		.rx_bytes = stats.rx_bytes,
 		.tx_bytes = stats.tx_bytes,
+		.direct_rx_bytes = peer->direct_rx_bytes,
+		.direct_tx_bytes = peer->direct_tx_bytes,
 		.region = peer->config.home_region,
+		.direct = peer->direct,
+		.endpoint = peer->endpoint,
+		.direct_us = peer->direct_us,
 	};
+	if (peer->direct && peer->path.best_latency_us != PATH_NEVER)
+		out->latency_us = peer->path.best_latency_us;
 	return 0;
 }
 

@@ -61,6 +61,8 @@ static void take_disco(struct node *node, struct relay *relay,
 		return;
 	if (message.type == DISCO_PING)
 		answer_disco_ping(peer, relay, &message);
+	else
+		node_path_disco_relayed(peer, &message);
 }
 
 /* What stands for the sender in WireGuard's rate limits. */
@@ -75,19 +77,11 @@ static uint64_t source_token(const struct key32 *from)
 static void take_wireguard(struct node *node, const struct key32 *from,
 			   const uint8_t *data, size_t len)
 {
-	struct wg_in_result result;
-
 	if (len > sizeof(node->scratch))
 		return;
 	memcpy(node->scratch, data, len);
-	if (wg_in(node->wg, node->scratch, len, source_token(from),
-		  node_now(node), &result) < 0) {
-		log_debug(node->config.log, "wireguard", "ignored: %s",
-			  wg_ignored_name(result.reason));
-		return;
-	}
-	if (result.kind == WG_IN_DATA)
-		ns_in(node->ns, result.data, result.len, node_now(node));
+	node_take_wireguard(node, node->scratch, len, source_token(from),
+			    NULL);
 }
 
 static void on_packet(void *user, struct relay *relay,
@@ -343,6 +337,9 @@ int node_set_derp_map(struct node *node, const struct derp_map *map)
 	derp_map_clear(&node->derp_map);
 	node->derp_map = copy;
 	move_relays(node);
+	err = node_survey_anew(node);
+	if (err < 0)
+		log_warn(node->config.log, "derp", "no memory for a survey");
 	list_each(at, next, &node->peers) {
 		struct node_peer *peer =
 			container_of(at, struct node_peer, link);

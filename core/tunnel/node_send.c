@@ -1,11 +1,11 @@
 /*
  * Packets out. A packet is pulled from the netstack only when there is room
- * for it, straight into a relay's slab, and sealed where it lies. Most nodes
- * have all their peers on one relay: then a relay that is full or down simply
- * leaves the packets where they are. With several, the relay of the last
- * packet is the one that is filled; a packet that turns out to be another
- * relay's is copied there, or held with its peer while that one has no room,
- * and that relay is then waited for if it is up. If it is down, only its own
+ * for it, straight into the slab of the socket or of a relay, and sealed where
+ * it lies. The one that took the last packet is the one that is filled; a
+ * packet that turns out to go elsewhere is copied there, or held with its
+ * peer while there is no room. The socket always has room. When all peers are
+ * on one relay and that is full or down, packets simply stay where they are.
+ * With several, a relay that is up is waited for; if it is down, only its own
  * peers wait.
  */
 #include <string.h>
@@ -14,24 +14,44 @@
 #include "core/base/err.h"
 #include "core/tunnel/node_private.h"
 
-#define PACKET_ROOM (WG_DATA_OVERHEAD + NS_MTU_MIN)
 #define IPV6_DESTINATION 24	/* offset in the header */
 #define PACKETS_PER_TURN 1024	/* then the loop's other users have a turn */
+/* A batch of 50 packets that got one ACK made the sender burst. */
+#define TAKEN_PER_OUTPUT 4
 
-static void wait_for_room(struct node_peer *peer)
+void node_wait_for_room(struct node_peer *peer)
 {
 	if (!list_linked(&peer->waiting))
 		list_add_tail(&peer->node->waiting, &peer->waiting);
 }
 
+/* PACKET_ROOM bytes where the peer's next packet goes, or NULL. */
+static uint8_t *reserve(struct node_peer *peer)
+{
+	if (peer->direct)
+		return node_udp_reserve(peer->node);
+	return peer->relay ? relay_reserve(peer->relay, PACKET_ROOM) : NULL;
+}
+
+/* The packet is where reserve() said. */
+static void commit(struct node_peer *peer, size_t len)
+{
+	if (!peer->direct) {
+		relay_commit(peer->relay, &peer->config.key, len);
+		return;
+	}
+	peer->direct_tx_bytes += len;
+	node_udp_commit(peer->node, &peer->endpoint, len);
+}
+
 static bool send_copy(struct node_peer *peer, const uint8_t *data, size_t len)
 {
-	uint8_t *to = peer->relay ? relay_reserve(peer->relay, len) : NULL;
+	uint8_t *to = reserve(peer);
 
 	if (!to)
 		return false;
 	memcpy(to, data, len);
-	relay_commit(peer->relay, &peer->config.key, len);
+	commit(peer, len);
 	return true;
 }
 
@@ -46,7 +66,7 @@ void node_send_message(struct node_peer *peer, const uint8_t *message,
 	if (sent)
 		return;
 	memcpy(peer->message, message, len);
-	wait_for_room(peer);
+	node_wait_for_room(peer);
 }
 
 /* Full: the newest is dropped; whoever sent it sends it again. */
@@ -65,12 +85,11 @@ static void hold(struct node_peer *peer, const uint8_t *packet, size_t len)
 static int send_sealed(struct node_peer *peer, const uint8_t *packet,
 		       size_t len)
 {
-	uint8_t *to = peer->relay ? relay_reserve(peer->relay, PACKET_ROOM) :
-				    NULL;
+	uint8_t *to = reserve(peer);
 	ssize_t sealed;
 
 	if (!to) {
-		wait_for_room(peer);
+		node_wait_for_room(peer);
 		return ERR_AGAIN;
 	}
 	memcpy(to + WG_DATA_HEADER, packet, len);
@@ -78,7 +97,7 @@ static int send_sealed(struct node_peer *peer, const uint8_t *packet,
 	if (sealed == ERR_AGAIN)
 		return ERR_AGAIN;
 	if (sealed > 0)
-		relay_commit(peer->relay, &peer->config.key, (size_t)sealed);
+		commit(peer, (size_t)sealed);
 	return 0;
 }
 
@@ -98,11 +117,13 @@ static void serve_peer(struct node_peer *peer)
 {
 	if (peer->message_len) {
 		if (!send_copy(peer, peer->message, peer->message_len)) {
-			wait_for_room(peer);
+			node_wait_for_room(peer);
 			return;
 		}
 		peer->message_len = 0;
 	}
+	if (peer->call_owed)
+		node_path_call(peer);
 	node_release_held(peer);
 }
 
@@ -122,7 +143,7 @@ void node_serve_waiting(struct node *node)
 		serve_peer(container_of(at, struct node_peer, waiting));
 }
 
-/* `room` is in the relay that is being filled. */
+/* `room` is where reserve() would put it. */
 static void send_in_place(struct node_peer *peer, uint8_t *room, size_t len)
 {
 	ssize_t sealed = wg_seal(peer->wg, room, len, PACKET_ROOM,
@@ -131,34 +152,55 @@ static void send_in_place(struct node_peer *peer, uint8_t *room, size_t len)
 	if (sealed == ERR_AGAIN)
 		hold(peer, room + WG_DATA_HEADER, len);
 	else if (sealed > 0)
-		relay_commit(peer->relay, &peer->config.key, (size_t)sealed);
+		commit(peer, (size_t)sealed);
 }
 
+/* `relay` is the one that is being filled, NULL: the socket's slab. */
 static void send_packet(struct node *node, struct relay *relay, uint8_t *room,
 			size_t len)
 {
 	uint8_t *packet = room + WG_DATA_HEADER;
 	struct node_peer *peer = node_peer_at(node, packet + IPV6_DESTINATION);
 
-	if (!peer || !peer->relay)
+	if (!peer)
+		return;
+	node_path_want(peer);
+	if (!peer->direct && !peer->relay)
 		return;
 	if (peer->held.len) {
 		hold(peer, packet, len);	/* behind the others */
 		node_release_held(peer);
-	} else if (peer->relay == relay) {
+	} else if (peer->direct ? !relay : peer->relay == relay) {
 		send_in_place(peer, room, len);
 	} else if (send_sealed(peer, packet, len) == ERR_AGAIN) {
 		hold(peer, packet, len);
 	}
-	if (relay_up(peer->relay))
+	node->fill_direct = peer->direct;
+	if (!peer->direct && relay_up(peer->relay))
 		node->last = peer->relay;
+}
+
+/* *relay is NULL when the room is in the socket's slab. */
+static uint8_t *room_to_fill(struct node *node, struct relay **relay)
+{
+	uint8_t *room;
+
+	*relay = NULL;
+	if (node->fill_direct && node->direct_peers)
+		return node_udp_reserve(node);
+	*relay = node_relay_to_fill(node);
+	room = *relay ? relay_reserve(*relay, PACKET_ROOM) : NULL;
+	if (room || !node->direct_peers)
+		return room;
+	*relay = NULL;		/* a full relay blocks its own peers alone */
+	return node_udp_reserve(node);
 }
 
 /* False: nothing to send, or no room (the relay will say when). */
 static bool send_next(struct node *node)
 {
-	struct relay *relay = node_relay_to_fill(node);
-	uint8_t *room = relay ? relay_reserve(relay, PACKET_ROOM) : NULL;
+	struct relay *relay;
+	uint8_t *room = room_to_fill(node, &relay);
 	size_t len;
 
 	if (!room)
@@ -177,4 +219,12 @@ bool node_send_packets(struct node *node)
 		if (!send_next(node))
 			return false;
 	return true;
+}
+
+void node_took_packet(struct node *node)
+{
+	if (++node->taken < TAKEN_PER_OUTPUT)
+		return;
+	node->taken = 0;
+	(void)node_send_packets(node);
 }

@@ -6,6 +6,7 @@
 
 #include "core/base/err.h"
 #include "core/tailnet/coordinate/node.h"
+#include "core/tailnet/wireguard/wireguard.h"
 #include "core/tunnel/tunnel_private.h"
 
 #define DEFAULT_TIMEOUT_US (30 * US_PER_S)
@@ -158,7 +159,30 @@ static void on_turn(void *user)
 		drained_or_not(tunnel);
 }
 
+static void on_changed(void *user)
+{
+	struct tunnel *tunnel = user;
+
+	if (tunnel->control)
+		control_announce(tunnel->control);
+}
+
+static void on_path(void *user, const struct uuid *peer)
+{
+	struct tunnel *tunnel = user;
+	struct tunnel_path path;
+
+	(void)peer;
+	tunnel_path(tunnel, &path);
+	if (path.direct && !tunnel->timeline.direct_us)
+		tunnel->timeline.direct_us = now(tunnel);
+	if (tunnel->config.events->on_path)
+		tunnel->config.events->on_path(tunnel->config.user);
+}
+
 static const struct node_events node_events = {
+	.on_changed = on_changed,
+	.on_path = on_path,
 	.on_session = on_session,
 	.on_silent = on_silent,
 	.on_home = on_home,
@@ -315,6 +339,7 @@ static int make_node(struct tunnel *tunnel, struct error *error)
 		.derp_map = &tunnel->derp_map,
 		.home_region = derp_map_first_home(&tunnel->derp_map),
 		.force_websockets = tunnel->config.force_websockets,
+		.no_direct = tunnel->config.no_direct,
 		.events = &node_events,
 		.user = tunnel,
 	};
@@ -430,4 +455,40 @@ const char *tunnel_address(const struct tunnel *tunnel)
 const struct tunnel_timeline *tunnel_timeline(const struct tunnel *tunnel)
 {
 	return &tunnel->timeline;
+}
+
+void tunnel_path(const struct tunnel *tunnel, struct tunnel_path *out)
+{
+	const struct derp_map_region *region;
+	struct node_peer_stats stats;
+
+	*out = (struct tunnel_path){ .known = false };
+	if (node_peer_stats(tunnel->node, &tunnel->config.agent_id, &stats) < 0)
+		return;
+	out->known = true;
+	out->direct = stats.direct;
+	if (stats.direct)
+		endpoint_format(&stats.endpoint, out->endpoint);
+	out->derp_region = stats.region;
+	region = derp_map_region(&tunnel->derp_map, stats.region);
+	if (region)
+		memcpy(out->derp_name, region->name, sizeof(out->derp_name));
+	out->latency_us = stats.latency_us;
+	out->direct_rx_bytes = stats.direct_rx_bytes;
+	out->direct_tx_bytes = stats.direct_tx_bytes;
+	out->relay_rx_bytes = stats.rx_bytes - stats.direct_rx_bytes;
+	out->relay_tx_bytes = stats.tx_bytes - stats.direct_tx_bytes;
+	if (stats.last_handshake_us != WG_NEVER)
+		out->last_handshake_us = stats.last_handshake_us;
+	out->handshakes = stats.handshakes;
+}
+
+void tunnel_report(const struct tunnel *tunnel, struct node_report *out)
+{
+	node_report(tunnel->node, out);
+}
+
+void tunnel_survey(struct tunnel *tunnel)
+{
+	node_survey(tunnel->node);
 }

@@ -24,6 +24,7 @@
 #include "core/base/network.h"
 #include "core/base/rng.h"
 #include "core/base/stream.h"
+#include "core/tunnel/node.h"
 
 struct tunnel;
 
@@ -31,6 +32,8 @@ struct tunnel_events {
 	void (*on_up)(void *user);
 	/* NULL after tunnel_close(), else why. */
 	void (*on_end)(void *user, const struct error *error);
+	/* The path to the agent is another one; may be NULL. */
+	void (*on_path)(void *user);
 };
 
 struct tunnel_config {
@@ -44,6 +47,7 @@ struct tunnel_config {
 	struct uuid agent_id;
 	const struct derp_map *derp_map;	/* embedded relays rewritten */
 	bool force_websockets;
+	bool no_direct;			/* by relays alone */
 	uint64_t timeout_us;		/* until on_up; 0: 30 s */
 	const struct tunnel_events *events;
 	void *user;
@@ -85,6 +89,7 @@ void tunnel_udp_close(struct tunnel_udp *udp);
 struct tunnel_ping {
 	uint64_t latency_us;
 	bool direct;
+	char endpoint[ENDPOINT_TEXT_CAP];	/* "" when not direct */
 	int64_t derp_region;	/* of the agent's home relay */
 	char derp_name[DERP_MAP_NAME_CAP];
 };
@@ -104,7 +109,26 @@ struct tunnel_timeline {
 	uint64_t peer_us;	/* the agent's node was known and ready */
 	uint64_t session_us;	/* the WireGuard handshake was done */
 	uint64_t up_us;		/* the agent answered */
+	uint64_t direct_us;	/* the first direct path */
 };
 const struct tunnel_timeline *tunnel_timeline(const struct tunnel *tunnel);
+
+/* How the agent is reached now, and what went which way. */
+struct tunnel_path {
+	bool known;		/* the agent's node is */
+	bool direct;
+	char endpoint[ENDPOINT_TEXT_CAP];	/* "" when not direct */
+	int64_t derp_region;
+	char derp_name[DERP_MAP_NAME_CAP];
+	uint64_t latency_us;	/* 0: not known */
+	uint64_t direct_rx_bytes, direct_tx_bytes;
+	uint64_t relay_rx_bytes, relay_tx_bytes;
+	uint64_t last_handshake_us;	/* 0: never */
+	uint64_t handshakes;
+};
+void tunnel_path(const struct tunnel *tunnel, struct tunnel_path *out);
+/* For netcheck and explain: the network as this tunnel's node sees it. */
+void tunnel_report(const struct tunnel *tunnel, struct node_report *out);
+void tunnel_survey(struct tunnel *tunnel);
 
 #endif

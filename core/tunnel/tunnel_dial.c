@@ -174,15 +174,13 @@ struct pinging {
 
 static void describe_path(struct tunnel *tunnel, struct tunnel_ping *ping)
 {
-	const struct derp_map_region *region;
-	struct node_peer_stats stats;
+	struct tunnel_path path;
 
-	if (node_peer_stats(tunnel->node, &tunnel->config.agent_id, &stats) < 0)
-		return;
-	ping->derp_region = stats.region;
-	region = derp_map_region(&tunnel->derp_map, stats.region);
-	if (region)
-		memcpy(ping->derp_name, region->name, sizeof(ping->derp_name));
+	tunnel_path(tunnel, &path);
+	ping->direct = path.direct;
+	memcpy(ping->endpoint, path.endpoint, sizeof(ping->endpoint));
+	ping->derp_region = path.derp_region;
+	memcpy(ping->derp_name, path.derp_name, sizeof(ping->derp_name));
 }
 
 static void pinged(void *user, int err, uint64_t latency_us)

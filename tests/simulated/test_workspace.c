@@ -95,7 +95,7 @@ static void tells_how_to_connect(void **state)
 						&connection, &error), 0);
 	assert_true(derp_map_equal(&connection.derp_map,
 				   simulation_derp_map(scene.world.sim)));
-	assert_true(connection.disable_direct_connections);
+	assert_false(connection.disable_direct_connections);
 	assert_false(connection.derp_force_websockets);
 	derp_map_clear(&connection.derp_map);
 	assert_int_equal(get(&scene, "/api/v2/workspaceagents/%s", agent),

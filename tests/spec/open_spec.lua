@@ -138,7 +138,7 @@ describe("tunnel.open", function()
       assert.matches(pattern, err)
     end
     refused("'reconnect' is not there yet", { workspace = ws, reconnect = true })
-    refused("'direct' is not there yet", { workspace = ws, direct = true })
+    refused("'direct' must be a boolean", { workspace = ws, direct = "yes" })
     refused("unknown option 'colour'", { workspace = ws, colour = 1 })
     refused("'workspace' is missing", {})
     refused("needs an 'app'", { workspace = ws, args = {} })

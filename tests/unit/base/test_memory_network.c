@@ -380,7 +380,7 @@ struct mailbox {
 };
 
 static void on_receive(void *user, const struct sockaddr *from,
-		       const uint8_t *data, size_t len, size_t segment)
+		       uint8_t *data, size_t len, size_t segment)
 {
 	struct mailbox *mailbox = user;
 

@@ -23,7 +23,7 @@ static void on_limit(struct timer *timer)
 }
 
 static void on_receive(void *user, const struct sockaddr *from,
-		       const uint8_t *data, size_t len, size_t segment)
+		       uint8_t *data, size_t len, size_t segment)
 {
 	struct setup *s = user;
 

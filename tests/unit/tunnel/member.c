@@ -44,6 +44,7 @@ static void make_node(struct member *member, int64_t region)
 		.address_count = 1,
 		.derp_map = &world->map,
 		.home_region = region,
+		.no_direct = !world->direct,
 		.events = &node_events,
 		.user = member,
 	};

@@ -52,6 +52,7 @@ static struct tunnel_config config_of(struct fixture *f)
 		.url = "https://coder.test",
 		.agent_id = f->world.agent_id,
 		.derp_map = &f->world.map,
+		.no_direct = !f->world.direct,
 		.events = &events,
 		.user = f,
 	};

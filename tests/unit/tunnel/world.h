@@ -82,6 +82,7 @@ struct world {
 	bool deaf;		/* sockets take all and say nothing */
 	bool bytewise;
 	/* what was seen */
+	bool direct;		/* members and tunnels may use UDP */
 	unsigned dials, resumed;
 	char last_query[4096];
 	uint64_t dial_us[64];
