@@ -56,7 +56,8 @@ func NewWorld(binary, peer, clientNAT, agentNAT string, serve ...string) (w *Wor
 	if _, err = l.Do("agent nat %s %s", agentNAT, AgentPublic); err != nil {
 		return w, err
 	}
-	args := append([]string{"serve", "--max-seconds", "900", "--listen", "203.0.113.10:8080", "--stun-listen", "203.0.113.10",
+	// tunnelhost takes plain http from loopback alone
+	args := append([]string{"serve", "--tls", "--max-seconds", "900", "--listen", "203.0.113.10:8080", "--stun-listen", "203.0.113.10",
 		"--endpoints", "all", "--remote-agents"}, serve...)
 	stdout, err := w.start(l.Command("internet", peer, args...))
 	if err != nil {
@@ -70,11 +71,7 @@ func NewWorld(binary, peer, clientNAT, agentNAT string, serve ...string) (w *Wor
 		return w, err
 	}
 	go io.Copy(io.Discard, stdout)
-	agent := []string{"agent", "--url", w.URL, "--id", w.Agents[0].ID}
-	if w.CAFile != "" {
-		agent = append(agent, "--ca", w.CAFile)
-	}
-	_, err = w.start(l.Command("agent", peer, agent...))
+	_, err = w.start(l.Command("agent", peer, "agent", "--url", w.URL, "--ca", w.CAFile, "--id", w.Agents[0].ID))
 	return w, err
 }
 

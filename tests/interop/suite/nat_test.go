@@ -26,7 +26,7 @@ func newWorld(t *testing.T, clientNAT, agentNAT string) *link.World {
 // goClientDirect says whether the Go client finds a direct path.
 func goClientDirect(t *testing.T, w *link.World) bool {
 	t.Helper()
-	cmd := w.Command("client", os.Getenv("PEER"), "client", "--url", w.URL, "--token", w.Token, "--workspace-id", w.WorkspaceID,
+	cmd := w.Command("client", os.Getenv("PEER"), "client", "--url", w.URL, "--token", w.Token, "--ca", w.CAFile, "--workspace-id", w.WorkspaceID,
 		"--endpoints", "all", "--wait-direct", "4s", "ping", "-n", "1")
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
@@ -36,6 +36,20 @@ func goClientDirect(t *testing.T, w *link.World) bool {
 		t.Fatalf("peer client: %v\n%s%s", err, out, stderr.String())
 	}
 	return answer.Path.Direct
+}
+
+// oursDirect says whether one of tunnelhost's pings within 4 s went directly.
+func oursDirect(t *testing.T, w *link.World) bool {
+	t.Helper()
+	cmd := w.Command("client", os.Getenv("TUNNELHOST"), "ping", w.WorkspaceID, "--output", "json", "--num", "20", "--interval", "0.2")
+	cmd.Env = append(os.Environ(), "HOME="+t.TempDir(), "CODER_URL="+w.URL, "CODER_SESSION_TOKEN="+w.Token, "CODER_CLIENT_TLS_CA_FILE="+w.CAFile)
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("tunnelhost ping: %v\n%s%s", err, out, stderr.String())
+	}
+	return strings.Contains(string(out), `"direct":true`)
 }
 
 // TestNAT: a direct path where the Go client gets one, the relay where it
@@ -59,6 +73,9 @@ func TestNAT(t *testing.T) {
 			w := newWorld(t, c.client, c.agent)
 			if got := goClientDirect(t, w); got != c.direct {
 				t.Errorf("the Go client: direct %v, want %v", got, c.direct)
+			}
+			if got := oursDirect(t, w); got != c.direct {
+				t.Errorf("tunnelhost: direct %v, want %v", got, c.direct)
 			}
 		})
 	}
