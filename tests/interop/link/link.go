@@ -84,8 +84,8 @@ func (l *Link) Close() {
 	l.cmd.Wait()
 }
 
-// stop ends a process that watches its standard input.
-func stop(cmd *exec.Cmd, stdin io.Closer) {
+// Stop ends a process that watches its standard input.
+func Stop(cmd *exec.Cmd, stdin io.Closer) {
 	stdin.Close()
 	cmd.Process.Signal(syscall.SIGTERM)
 	timer := time.AfterFunc(5*time.Second, func() { cmd.Process.Kill() })

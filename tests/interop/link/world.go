@@ -88,7 +88,7 @@ func (w *World) start(cmd *exec.Cmd) (io.Reader, error) {
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
-	w.stops = append(w.stops, func() { stop(cmd, stdin) })
+	w.stops = append(w.stops, func() { Stop(cmd, stdin) })
 	return stdout, nil
 }
 
