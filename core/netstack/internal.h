@@ -338,14 +338,6 @@ struct packet {
 	uint8_t bytes[];
 };
 
-/* A destination that takes nothing now, and what waits for it. */
-struct blocked {
-	struct list conns;		/* by conn.ready */
-	struct list packets;
-	unsigned packet_count;
-	uint8_t dst[NS_ADDRESS_LEN];
-};
-
 struct ns {
 	struct ns_config config;
 	uint8_t addresses[NS_ADDRESS_CAP][NS_ADDRESS_LEN];
@@ -355,6 +347,10 @@ struct ns {
 	struct hash udps;
 	struct list all;
 	struct list ready;
+	ns_gate *gate;			/* or NULL */
+	void *gate_user;
+	struct list shut;		/* conns that would be in `ready` */
+	struct list shut_queue;		/* likewise, of `queue` */
 	struct list notify;
 	struct list time_wait;
 	struct list dead;		/* ended orphans, until ns_reap() */
@@ -364,7 +360,6 @@ struct ns {
 	ns_unbound *unbound;		/* or NULL */
 	void *unbound_user;
 	struct hash listen_ports;
-	struct hash blocked;		/* destinations */
 	struct list udp_all;
 	struct list queue;
 	uint32_t queue_len;
@@ -420,11 +415,6 @@ void ns_ready(struct conn *conn);
 void ns_notify(struct conn *conn);
 /* Brings the connection's place in the heap up to date. */
 void ns_conn_arm(struct conn *conn);
-
-/* blocked.c: true: it goes nowhere now, and was put where it waits. */
-bool ns_park_conn(struct ns *ns, struct conn *conn);
-bool ns_park_packet(struct ns *ns, struct packet *packet);
-void ns_blocked_free(struct ns *ns);
 
 /* ip.c */
 uint32_t ns_sum(const uint8_t *data, size_t len);

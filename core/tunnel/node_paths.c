@@ -18,9 +18,7 @@ static void set_way(struct node_peer *peer, const struct endpoint *direct)
 {
 	struct node *node = peer->node;
 
-	node->direct_peers -= peer->direct;
 	peer->direct = direct != NULL;
-	node->direct_peers += peer->direct;
 	if (direct)
 		peer->endpoint = *direct;
 	if (direct && !peer->direct_us)

@@ -94,11 +94,10 @@ struct node {
 	struct hash by_address;
 	struct hash by_disco;	/* the first peer with the key */
 	struct list waiting;	/* peers with something for a full relay */
-	bool room_again;	/* some relay has room: look at `waiting` */
+	bool room_again;	/* somewhere: `waiting` and the gate again */
 	struct node_relay relays[NODE_RELAY_CAP];
 	size_t relay_count;
 	struct relay *home;
-	struct relay *sole;	/* the one that all peers use, if it is one */
 	struct relay *last;	/* where the last packet went: pull into it;
 				 * NULL: no peer has a relay */
 	struct node_place places[WG_COOKIE_REPLIES_CAP];
@@ -106,7 +105,6 @@ struct node {
 	bool home_seen;
 	bool closing;
 	struct node_udp udp;
-	size_t direct_peers;	/* how many go by the socket now */
 	bool fill_direct;	/* the last packet did: pull into the slab */
 	unsigned taken;		/* packets in since output was pulled */
 	struct endpoint endpoints[NODE_OWN_ENDPOINT_CAP];	/* announced */
@@ -152,8 +150,6 @@ bool node_take_wireguard(struct node *node, uint8_t *data, size_t len,
 int node_open_home(struct node *node, struct error *error);
 /* The peer's packets go to this region (0: nowhere) from now on. */
 void node_use_relay(struct node_peer *peer, int64_t region);
-/* Where to put the next packet, whoever it is for; NULL: nowhere now. */
-struct relay *node_relay_to_fill(const struct node *node);
 void node_relays_flush(struct node *node);
 /* Closes those that nobody has used for a while. */
 void node_relays_tick(struct node *node);
@@ -240,6 +236,7 @@ void node_release_held(struct node_peer *peer);
 void node_serve_waiting(struct node *node);
 /* Pulls packets while there is room; true: there may be more. */
 bool node_send_packets(struct node *node);
+bool node_gate(void *user, const uint8_t dst[NS_ADDRESS_LEN]);
 
 /* node_ping.c */
 void node_on_tsmp(void *user, const uint8_t src[16], const uint8_t dst[16],

@@ -204,23 +204,20 @@ static struct node_relay *slot_for(struct node *node, int64_t region)
 	return &node->relays[node->relay_count - 1];
 }
 
-/* `sole` and `last` are relays that peers use, or NULL. */
-static void choose_relays(struct node *node)
+/* `last` is a relay that peers use, or NULL. */
+static void choose_last(struct node *node)
 {
 	struct relay *first = NULL;
 	bool last_is_used = false;
-	size_t used = 0;
 
 	for (size_t i = 0; i < node->relay_count; i++) {
 		struct node_relay *slot = &node->relays[i];
 
 		if (!slot->peers)
 			continue;
-		used++;
 		first = first ? first : slot->relay;
 		last_is_used |= slot->relay == node->last;
 	}
-	node->sole = used == 1 ? first : NULL;
 	if (!last_is_used)
 		node->last = first;
 }
@@ -252,19 +249,7 @@ void node_use_relay(struct node_peer *peer, int64_t region)
 		node->last = slot->relay;
 		node->room_again = true;
 	}
-	choose_relays(node);
-}
-
-struct relay *node_relay_to_fill(const struct node *node)
-{
-	if (node->sole)
-		return node->sole;
-	if (!node->last || relay_up(node->last))
-		return node->last;
-	for (size_t i = 0; i < node->relay_count; i++)
-		if (node->relays[i].peers && relay_up(node->relays[i].relay))
-			return node->relays[i].relay;
-	return NULL;
+	choose_last(node);
 }
 
 void node_relays_flush(struct node *node)
@@ -309,7 +294,7 @@ void node_relays_free(struct node *node)
 {
 	while (node->relay_count)
 		relay_free(node->relays[--node->relay_count].relay);
-	node->home = node->last = node->sole = NULL;
+	node->home = node->last = NULL;
 }
 
 /* Relays that moved are dialled at their new address the next time. */
