@@ -91,7 +91,8 @@ struct ns_config {
 	void *user;
 	bool verify_checksums;		/* off: the tunnel authenticates */
 	enum ns_congestion congestion;
-	uint32_t send_cap;		/* 4 MiB: accepted, not yet acked */
+	/* 4 MiB: accepted, not yet acked; less while the path takes less. */
+	uint32_t send_cap;
 	uint32_t receive_start;		/* 256 KiB: the first window */
 	uint32_t receive_cap;		/* 8 MiB: the window grows up to it */
 	uint32_t connection_cap;	/* 65,536 with those in TIME_WAIT */
@@ -220,7 +221,10 @@ void ns_listener_close(struct ns_listener *listener);
  * ERR_RESET, ERR_CLOSED.
  */
 int ns_stream_state(const struct stream *stream);
-/* Most accepted and not acknowledged bytes; what is over stays. */
+/*
+ * Most accepted and not acknowledged bytes (below it the stack takes what is
+ * of use to the path, 1 MiB at least); what is over stays.
+ */
 void ns_stream_set_send_cap(struct stream *stream, uint32_t cap);
 /* From now on; NS_AUTO, too, begins anew. */
 void ns_stream_set_congestion(struct stream *stream,
