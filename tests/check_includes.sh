@@ -24,7 +24,7 @@ check base
 check fsm base
 check watch base fsm
 check rest base
-for protocol in coordinate derp disco stun wireguard; do
+for protocol in coordinate derp disco stun wireguard path; do
 	check "tailnet/$protocol" base
 done
 check netstack base

@@ -86,7 +86,8 @@ static int socket_send(struct datagram *datagram, const struct sockaddr *to,
 	struct socket *target = socket_at(from->memory, port_of(to));
 	struct parcel *parcel;
 
-	if (!target || target->inbox_len == INBOX_CAP)
+	if (from->memory->udp_blocked || !target ||
+	    target->inbox_len == INBOX_CAP)
 		return 0;
 	parcel = malloc(sizeof(*parcel) + len);
 	if (!parcel)

@@ -141,6 +141,11 @@ static const struct network_ops network_ops = {
 	.http = memory_http,
 	.http_cancel = memory_http_cancel,
 	.open_datagram = memory_open_datagram,
+	.resolve = memory_resolve,
+	.resolve_cancel = memory_resolve_cancel,
+	.local_addresses = memory_local_addresses,
+	.monitor_add = memory_monitor_add,
+	.monitor_remove = memory_monitor_remove,
 };
 
 int memory_network_new(const struct memory_network_config *config,
@@ -156,6 +161,8 @@ int memory_network_new(const struct memory_network_config *config,
 	list_init(&memory->links);
 	list_init(&memory->calls);
 	list_init(&memory->sockets);
+	list_init(&memory->lookups);
+	list_init(&memory->monitors);
 	*out = memory;
 	return 0;
 }
@@ -172,6 +179,12 @@ void memory_network_set_latency(struct memory_network *memory,
 	memory->config.latency_us = latency_us;
 }
 
+void memory_network_set_udp_blocked(struct memory_network *memory,
+				    bool blocked)
+{
+	memory->udp_blocked = blocked;
+}
+
 struct network *memory_network_of(struct memory_network *memory)
 {
 	return &memory->network;
@@ -186,5 +199,6 @@ void memory_network_free(struct memory_network *memory)
 				       link));
 	memory_links_free(memory);
 	memory_sockets_free(memory);
+	memory_lookups_free(memory);
 	free(memory);
 }

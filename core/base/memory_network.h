@@ -7,7 +7,8 @@
  * their bounds; upgraded channels are byte streams and may be cut into
  * chunks of random size. Queues are bounded by what either side asked for,
  * a paused reader fills the writer's queue, nothing is lost or reordered.
- * Datagram sockets reach each other by port.
+ * Datagram sockets reach each other by port; every name is 127.0.0.1, which
+ * is also the machine's one address.
  */
 #ifndef TUNNELHOST_BASE_MEMORY_NETWORK_H
 #define TUNNELHOST_BASE_MEMORY_NETWORK_H
@@ -35,6 +36,11 @@ void memory_network_set_service(struct memory_network *memory,
 /* For what is sent from now on; it never overtakes what was sent before. */
 void memory_network_set_latency(struct memory_network *memory,
 				uint64_t latency_us);
+/* Datagrams sent from now on are lost, or are not. */
+void memory_network_set_udp_blocked(struct memory_network *memory,
+				    bool blocked);
+/* All monitors hear of a change, at once. */
+void memory_network_change(struct memory_network *memory);
 struct network *memory_network_of(struct memory_network *memory);
 /* All channels, calls and sockets have been closed or cancelled by their
  * owners; what still says goodbye goes with it. */

@@ -12,6 +12,9 @@ struct memory_network {
 	struct list links;
 	struct list calls;
 	struct list sockets;
+	struct list lookups;
+	struct list monitors;
+	bool udp_blocked;
 	uint16_t next_port;
 };
 
@@ -39,5 +42,19 @@ int memory_open_datagram(struct network *network,
 			 const struct datagram_events *events, void *user,
 			 struct datagram **out, struct error *error);
 void memory_sockets_free(struct memory_network *memory);
+
+/* memory_surroundings.c */
+int memory_resolve(struct network *network, const char *host,
+		   network_resolved *done, void *user,
+		   struct network_lookup **out);
+void memory_resolve_cancel(struct network *network,
+			   struct network_lookup *lookup);
+size_t memory_local_addresses(struct network *network, struct endpoint *out,
+			      size_t cap);
+int memory_monitor_add(struct network *network,
+		       struct network_monitor *monitor);
+void memory_monitor_remove(struct network *network,
+			   struct network_monitor *monitor);
+void memory_lookups_free(struct memory_network *memory);
 
 #endif

@@ -177,12 +177,15 @@ static inline int network_open_datagram(struct network *network,
 
 /*
  * A name's addresses (a numeric one is its own); `done` comes once, later,
- * unless cancelled. 0, ERR_NOMEM, ERR_MISUSE. Answers are kept for a while.
+ * unless cancelled; not after it. 0, ERR_NOMEM,
+ * ERR_NOT_FOUND by a network without names. Answers are not kept.
  */
 static inline int network_resolve(struct network *network, const char *host,
 				  network_resolved *done, void *user,
 				  struct network_lookup **out)
 {
+	if (!network->ops->resolve)
+		return ERR_NOT_FOUND;
 	return network->ops->resolve(network, host, done, user, out);
 }
 
@@ -201,20 +204,24 @@ static inline void network_resolve_cancel(struct network *network,
 static inline size_t network_local_addresses(struct network *network,
 					     struct endpoint *out, size_t cap)
 {
-	return network->ops->local_addresses(network, out, cap);
+	return network->ops->local_addresses ?
+		       network->ops->local_addresses(network, out, cap) : 0;
 }
 
 /* 0, or why changes will not be told. The monitor is zeroed before. */
 static inline int network_monitor_add(struct network *network,
 				      struct network_monitor *monitor)
 {
+	if (!network->ops->monitor_add)
+		return ERR_NOT_FOUND;
 	return network->ops->monitor_add(network, monitor);
 }
 
 static inline void network_monitor_remove(struct network *network,
 					  struct network_monitor *monitor)
 {
-	network->ops->monitor_remove(network, monitor);
+	if (network->ops->monitor_remove)
+		network->ops->monitor_remove(network, monitor);
 }
 
 #endif

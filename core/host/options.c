@@ -18,12 +18,12 @@ struct option_spec {
 	size_t offset;
 	const char *metavar;
 	const char *variables;	/* "A B": the first that is set */
-	const char *commands;	/* " run ping ": NULL: everywhere */
+	const char *commands;	/* " run fsm ", CONNECTS; NULL: everywhere */
 	const char *help;
 };
 
 #define AT(field) offsetof(struct options, field)
-#define CONNECTS " run ping "
+#define CONNECTS "*"	/* the commands that connect */
 
 static const struct option_spec specs[] = {
 	{ "workspace", 0, KIND_TEXT, AT(workspace), "W", NULL, " run ",
@@ -93,6 +93,9 @@ static const struct option_spec specs[] = {
 	  "--log-level debug" },
 	{ "quiet", 'q', KIND_FLAG, AT(quiet), NULL, NULL, NULL,
 	  "no progress" },
+	/* Not in the help: docs/testing.md. */
+	{ "test-rekey-after", 0, KIND_NUMBER, AT(test_rekey_after_s),
+	  "SECONDS", NULL, " run ", "" },
 	{ "help", 'h', KIND_FLAG, AT(help), NULL, NULL, NULL, "" },
 };
 #define SPEC_COUNT (sizeof(specs) / sizeof(specs[0]))
@@ -106,6 +109,11 @@ static const struct command commands[] = {
 	  "round trips through the tunnel", COMMAND_APP | COMMAND_CONNECTS,
 	  { { 'n', "--num" },
 	    { 't', "--answer-timeout" },
+	    { 'o', "--output" } } },
+	{ "speedtest", "W [-d] [--direction down|up] [-t SECONDS] [-o table|json]",
+	  "what the tunnel carries", COMMAND_APP | COMMAND_CONNECTS,
+	  { { 'd', "--direct" },
+	    { 't', "--time" },
 	    { 'o', "--output" } } },
 	{ "simulate", "", "serve the embedded deployment", 0, { { 0 } } },
 	{ "replay", "FILE|-", "feed recorded events to the state machine", 0,
@@ -133,8 +141,12 @@ static bool applies(const struct option_spec *spec, const char *command)
 {
 	char word[64];
 
+	const struct command *found = command_find(command);
+
 	if (!spec->commands)
 		return true;
+	if (strcmp(spec->commands, CONNECTS) == 0)
+		return found && found->flags & COMMAND_CONNECTS;
 	snprintf(word, sizeof(word), " %s ", command);
 	return strstr(spec->commands, word) != NULL;
 }

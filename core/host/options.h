@@ -41,6 +41,7 @@ struct options {
 	bool no_direct;
 	double timeout_s;
 	double shutdown_timeout_s;
+	double test_rekey_after_s;	/* 0: as WireGuard says */
 	bool simulate;
 	double script_memory_mib;
 	double script_cpu_ms;

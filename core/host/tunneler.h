@@ -61,6 +61,7 @@ struct tunneler_config {
 	bool force_relay;
 	uint64_t timeout_us;		/* for build and agent; 0: none */
 	uint64_t shutdown_timeout_us;
+	uint64_t rekey_after_us;	/* for tests; 0: 120 s */
 	struct tunneler_app *app;	/* loaded, arguments parsed */
 	struct script *starter;		/* loaded, or NULL: by the next */
 	/*

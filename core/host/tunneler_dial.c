@@ -115,6 +115,7 @@ static int open_tunnel(struct tunneler *tunneler,
 		.derp_map = &connection->derp_map,
 		.force_websockets = connection->derp_force_websockets,
 		.timeout_us = tunneler->dial_by_us - tunneler_now(tunneler),
+		.rekey_after_us = tunneler->config.rekey_after_us,
 		.events = &tunnel_events,
 		.user = tunneler,
 	};

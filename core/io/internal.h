@@ -50,6 +50,14 @@ struct io {
 	io_signal *on_signal;
 	void *signal_user;
 
+	struct list monitors;		/* who hears of network changes */
+	struct watcher netlink;
+	struct timer settle;		/* they are told when it fires */
+	struct timer sleep_look;
+	uint64_t slept_us;		/* since boot, at the last look */
+	bool monitoring;
+	bool telling;
+
 	struct io_writer *writers[2];
 	struct list objects;
 	struct list polls;		/* of watchers */
@@ -94,6 +102,19 @@ void io_http_cancel(struct network *network, struct http_call *call);
 int io_open_datagram(struct network *network, const struct sockaddr *bind_to,
 		     const struct datagram_events *events, void *user,
 		     struct datagram **out, struct error *error);
+
+int io_resolve(struct network *network, const char *host,
+	       network_resolved *done, void *user,
+	       struct network_lookup **out);
+void io_resolve_cancel(struct network *network,
+		       struct network_lookup *lookup);
+size_t io_local_addresses(struct network *network, struct endpoint *out,
+			  size_t cap);
+int io_monitor_add(struct network *network, struct network_monitor *monitor);
+void io_monitor_remove(struct network *network,
+		       struct network_monitor *monitor);
+/* Nobody is told any more. */
+void io_monitor_stop(struct io *io);
 
 /* What the server side does with a connection that has no sock yet. */
 int io_server_event(struct lws *wsi, enum lws_callback_reasons reason,

@@ -13,6 +13,11 @@ static const struct network_ops network_ops = {
 	.http = io_http,
 	.http_cancel = io_http_cancel,
 	.open_datagram = io_open_datagram,
+	.resolve = io_resolve,
+	.resolve_cancel = io_resolve_cancel,
+	.local_addresses = io_local_addresses,
+	.monitor_add = io_monitor_add,
+	.monitor_remove = io_monitor_remove,
 };
 
 void io_object_add(struct io *io, struct io_object *object,
@@ -158,6 +163,7 @@ int io_new(const struct io_config *config, struct io **out,
 	io->network.ops = &network_ops;
 	list_init(&io->objects);
 	list_init(&io->servers);
+	list_init(&io->monitors);
 	err = io_loop_init(io);
 	if (err < 0) {
 		free(io);
@@ -202,6 +208,7 @@ void io_free(struct io *io)
 	if (!io)
 		return;
 	end_objects(io);
+	io_monitor_stop(io);
 	io_writers_free(io);
 	lws_context_destroy(io->lws);
 	io_signals_close(io);

@@ -37,6 +37,7 @@ static const luaL_Reg conn_methods[] = {
 	{ "ping", script_conn_ping },
 	{ "await_reachable", script_conn_await_reachable },
 	{ "ssh", script_conn_ssh },
+	{ "speedtest", script_conn_speedtest },
 	{ NULL, NULL },
 };
 

@@ -76,6 +76,8 @@ static void send_wireguard_messages(struct node *node)
 			node_send_message(wg_peer_user(message.peer), out,
 					  message.len,
 					  message.kind != WG_OUT_KEEPALIVE);
+		else
+			node_send_cookie(node, message.from, out, message.len);
 }
 
 static void set_deadline(struct node *node)
@@ -130,6 +132,7 @@ static int make_wireguard(struct node *node)
 		.wall_us = wall_us,
 		.user = node,
 		.mtu = NS_MTU_MIN,
+		.rekey_after_us = node->config.rekey_after_us,
 	};
 	int err;
 

@@ -55,6 +55,7 @@ struct node_config {
 	const struct derp_map *derp_map;	/* copied */
 	int64_t home_region;
 	bool force_websockets;
+	uint64_t rekey_after_us;	/* for tests; 0: 120 s */
 	const struct node_events *events;
 	void *user;
 };

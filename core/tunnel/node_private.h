@@ -49,6 +49,13 @@ struct node_ping {
 	void *user;
 };
 
+/* Where a cookie reply goes: what a token of wg_in() stands for. */
+struct node_place {
+	uint64_t token;
+	int64_t region;		/* of the relay by which it came; 0: none */
+	struct key32 key;
+};
+
 struct node {
 	struct node_config config;
 	struct derp_map derp_map;
@@ -68,6 +75,8 @@ struct node {
 	struct relay *sole;	/* the one that all peers use, if it is one */
 	struct relay *last;	/* where the last packet went: pull into it;
 				 * NULL: no peer has a relay */
+	struct node_place places[WG_COOKIE_REPLIES_CAP];
+	size_t next_place;
 	bool home_seen;
 	bool closing;
 	struct list pings;
@@ -93,6 +102,13 @@ void node_relays_flush(struct node *node);
 void node_relays_tick(struct node *node);
 uint64_t node_relays_deadline(const struct node *node);
 void node_relays_free(struct node *node);
+
+/* node_cookie.c */
+/* WG_IGNORED_COOKIE_SENT: the reply to this token goes there. */
+void node_cookie_to_relay(struct node *node, uint64_t token,
+			  const struct relay *relay, const struct key32 *key);
+void node_send_cookie(struct node *node, uint64_t token,
+		      const uint8_t *message, size_t len);
 
 /* node_peer.c */
 struct node_peer *node_peer_at(const struct node *node,

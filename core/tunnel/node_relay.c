@@ -72,8 +72,9 @@ static uint64_t source_token(const struct key32 *from)
 	return token;
 }
 
-static void take_wireguard(struct node *node, const struct key32 *from,
-			   const uint8_t *data, size_t len)
+static void take_wireguard(struct node *node, const struct relay *relay,
+			   const struct key32 *from, const uint8_t *data,
+			   size_t len)
 {
 	struct wg_in_result result;
 
@@ -82,6 +83,9 @@ static void take_wireguard(struct node *node, const struct key32 *from,
 	memcpy(node->scratch, data, len);
 	if (wg_in(node->wg, node->scratch, len, source_token(from),
 		  node_now(node), &result) < 0) {
+		if (result.reason == WG_IGNORED_COOKIE_SENT)
+			node_cookie_to_relay(node, source_token(from), relay,
+					     from);
 		log_debug(node->config.log, "wireguard", "ignored: %s",
 			  wg_ignored_name(result.reason));
 		return;
@@ -98,7 +102,7 @@ static void on_packet(void *user, struct relay *relay,
 	if (disco_is(data, len))
 		take_disco(node, relay, from, data, len);
 	else
-		take_wireguard(node, from, data, len);
+		take_wireguard(node, relay, from, data, len);
 	node_kick(node);
 }
 

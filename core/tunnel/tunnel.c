@@ -315,6 +315,7 @@ static int make_node(struct tunnel *tunnel, struct error *error)
 		.derp_map = &tunnel->derp_map,
 		.home_region = derp_map_first_home(&tunnel->derp_map),
 		.force_websockets = tunnel->config.force_websockets,
+		.rekey_after_us = tunnel->config.rekey_after_us,
 		.events = &node_events,
 		.user = tunnel,
 	};

@@ -45,6 +45,7 @@ struct tunnel_config {
 	const struct derp_map *derp_map;	/* embedded relays rewritten */
 	bool force_websockets;
 	uint64_t timeout_us;		/* until on_up; 0: 30 s */
+	uint64_t rekey_after_us;	/* for tests; 0: 120 s */
 	const struct tunnel_events *events;
 	void *user;
 };

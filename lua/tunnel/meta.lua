@@ -259,6 +259,12 @@ function conn:ping(options) end
 ---@param options? { timeout: number? }
 ---@return true?, tunnel.error?
 function conn:await_reachable(options) end
+--- The agent's own speed test: how many bytes went one way in `duration`
+--- seconds (5; at most 60), and in each second.
+--- Bytes up count once they are acknowledged.
+---@param options? { direction: "down"|"up"|nil, duration: number?, timeout: number? }
+---@return { bytes: integer, seconds: number, samples: { from: number, to: number, bytes: integer }[] }?, tunnel.error?
+function conn:speedtest(options) end
 ---@param options? { timeout: number? }
 ---@return tunnel.ssh?, tunnel.error?
 function conn:ssh(options) end
