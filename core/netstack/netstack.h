@@ -8,7 +8,8 @@
  * 7323 (window scale, timestamps, PAWS), 2018 and 6675 (SACK), 5681 and
  * 6582 (congestion, fast recovery), 9438 (CUBIC), 6298 (RTO), 6928 (initial
  * window), 3042 (limited transmit), 6937 (PRR), 8985 (RACK-TLP),
- * 2883 (D-SACK), 3522 (Eifel), 5961 (blind attacks).
+ * 2883 (D-SACK), 3522 (Eifel), 5961 (blind attacks); and BBR after
+ * draft-ietf-ccwg-bbr, with its pacing (bbr.c says where it departs).
  *
  * How the owner drives it, all on one thread:
  *
