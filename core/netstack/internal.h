@@ -376,6 +376,7 @@ struct ns {
 	uint32_t ping_count;
 	struct heap timers;		/* conns */
 	struct heap ping_timers;
+	struct hash ping_nonces;
 	struct raw raws[NS_RAW_CAP];
 	struct ns_stats stats;
 };

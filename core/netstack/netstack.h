@@ -31,8 +31,9 @@
  * destinations or waiting packets: found by hash, kept in lists that are
  * taken from their heads, and in a heap of deadlines (O(log n)). Records of
  * sent segments and ranges received out of order are found by bisection,
- * and marked at most a bounded number of times each (records.c); only an
- * RTO, once in a stall, walks over what is in flight.
+ * and marked at most a bounded number of times each (records.c). A range in
+ * the middle moves those after it (8 KB at most). Only an RTO, or the undoing
+ * of a recovery, once each, walks over what is in flight.
  *
  * Times set from inside stream_* calls, which carry no `now`, begin when the
  * owner next comes by with one.
