@@ -53,6 +53,7 @@ int ns_new(const struct ns_config *config, struct ns **out)
 	hash_init(&ns->conns, config->rng);
 	hash_init(&ns->udps, config->rng);
 	hash_init(&ns->listen_ports, config->rng);
+	hash_init(&ns->ping_nonces, config->rng);
 	list_init(&ns->all);
 	list_init(&ns->ready);
 	list_init(&ns->shut);
@@ -107,6 +108,7 @@ void ns_free(struct ns *ns)
 	hash_clear(&ns->conns);
 	hash_clear(&ns->udps);
 	hash_clear(&ns->listen_ports);
+	hash_clear(&ns->ping_nonces);
 	heap_clear(&ns->timers);
 	heap_clear(&ns->ping_timers);
 	free(ns);
