@@ -54,10 +54,12 @@ static inline void cursor_copy(struct cursor *c, void *out, size_t len)
 		memset(out, 0, len);
 }
 
+/* Unrolled, a constant length becomes one load or store. */
 static inline uint64_t be_load(const uint8_t *at, size_t len)
 {
 	uint64_t value = 0;
 
+#pragma GCC unroll 8
 	for (size_t i = 0; i < len; i++)
 		value = value << 8 | at[i];
 	return value;
@@ -67,6 +69,7 @@ static inline uint64_t le_load(const uint8_t *at, size_t len)
 {
 	uint64_t value = 0;
 
+#pragma GCC unroll 8
 	for (size_t i = len; i > 0; i--)
 		value = value << 8 | at[i - 1];
 	return value;
@@ -150,12 +153,14 @@ static inline void write_bytes(struct writer *w, const void *data, size_t len)
 
 static inline void be_store(uint8_t *at, uint64_t value, size_t len)
 {
+#pragma GCC unroll 8
 	for (size_t i = 0; i < len; i++)
 		at[i] = (uint8_t)(value >> 8 * (len - 1 - i));
 }
 
 static inline void le_store(uint8_t *at, uint64_t value, size_t len)
 {
+#pragma GCC unroll 8
 	for (size_t i = 0; i < len; i++, value >>= 8)
 		at[i] = (uint8_t)value;
 }

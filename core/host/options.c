@@ -18,12 +18,13 @@ struct option_spec {
 	size_t offset;
 	const char *metavar;
 	const char *variables;	/* "A B": the first that is set */
-	const char *commands;	/* " run ping ": NULL: everywhere */
+	/* " run fsm ", CONNECTS " simulate "; NULL: everywhere */
+	const char *commands;
 	const char *help;
 };
 
 #define AT(field) offsetof(struct options, field)
-#define CONNECTS " run ping "
+#define CONNECTS "*"	/* the commands that connect */
 
 static const struct option_spec specs[] = {
 	{ "workspace", 0, KIND_TEXT, AT(workspace), "W", NULL, " run ",
@@ -54,7 +55,7 @@ static const struct option_spec specs[] = {
 	{ "wait", 0, KIND_TEXT, AT(wait), "yes|no|auto", NULL, CONNECTS,
 	  "for the agent's startup scripts (auto)" },
 	{ "disable-direct-connections", 0, KIND_FLAG, AT(no_direct), NULL,
-	  "CODER_DISABLE_DIRECT_CONNECTIONS", CONNECTS "simulate ",
+	  "CODER_DISABLE_DIRECT_CONNECTIONS", CONNECTS " simulate ",
 	  "relay only" },
 	{ "timeout", 0, KIND_NUMBER, AT(timeout_s), "SECONDS", NULL, CONNECTS,
 	  "for the workspace and its agent to come up (600)" },
@@ -94,6 +95,9 @@ static const struct option_spec specs[] = {
 	  "--log-level debug" },
 	{ "quiet", 'q', KIND_FLAG, AT(quiet), NULL, NULL, NULL,
 	  "no progress" },
+	/* Not in the help: docs/testing.md. */
+	{ "test-rekey-after", 0, KIND_NUMBER, AT(test_rekey_after_s),
+	  "SECONDS", NULL, " run ", "" },
 	{ "help", 'h', KIND_FLAG, AT(help), NULL, NULL, NULL, "" },
 };
 #define SPEC_COUNT (sizeof(specs) / sizeof(specs[0]))
@@ -108,6 +112,17 @@ static const struct command commands[] = {
 	  { { 'n', "--num" },
 	    { 't', "--answer-timeout" },
 	    { 'o', "--output" } } },
+	{ "speedtest", "W [-d] [--direction down|up] [-t SECONDS] [-o table|json]",
+	  "what the tunnel carries", COMMAND_APP | COMMAND_CONNECTS,
+	  { { 'd', "--direct" },
+	    { 't', "--time" },
+	    { 'o', "--output" } } },
+	{ "explain", "W [-o text|json]",
+	  "where the time goes, and which way the packets",
+	  COMMAND_APP | COMMAND_CONNECTS, { { 'o', "--output" } } },
+	{ "netcheck", "[-o text|json]", "the network from here to the relays",
+	  COMMAND_APP | COMMAND_CONNECTS | COMMAND_ALONE,
+	  { { 'o', "--output" } } },
 	{ "simulate", "", "serve the embedded deployment", 0, { { 0 } } },
 	{ "replay", "FILE|-", "feed recorded events to the state machine", 0,
 	  { { 0 } } },
@@ -130,11 +145,24 @@ const struct command *command_find(const char *name)
 	return NULL;
 }
 
+bool command_takes_workspace(const char *name)
+{
+	const struct command *command = command_find(name);
+
+	return command && command->flags & COMMAND_CONNECTS &&
+	       !(command->flags & COMMAND_ALONE);
+}
+
 static bool applies(const struct option_spec *spec, const char *command)
 {
 	char word[64];
 
+	const struct command *found = command_find(command);
+
 	if (!spec->commands)
+		return true;
+	if (spec->commands[0] == CONNECTS[0] && found &&
+	    found->flags & COMMAND_CONNECTS)
 		return true;
 	snprintf(word, sizeof(word), " %s ", command);
 	return strstr(spec->commands, word) != NULL;
@@ -326,8 +354,7 @@ static int take_word(struct parser *parser, const char *word)
 		options->script = word;
 		return 0;
 	}
-	if (!options->workspace && command_find(options->command) &&
-	    command_find(options->command)->flags & COMMAND_CONNECTS) {
+	if (!options->workspace && command_takes_workspace(options->command)) {
 		options->workspace = word;
 		return 0;
 	}

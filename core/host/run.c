@@ -158,6 +158,8 @@ static void start_tunneler(struct run *run)
 		.timeout_us = (uint64_t)(options->timeout_s * 1e6),
 		.shutdown_timeout_us =
 			(uint64_t)(options->shutdown_timeout_s * 1e6),
+		.rekey_after_us =
+			(uint64_t)(options->test_rekey_after_s * 1e6),
 		.app = &run->tunneled.app,
 		.starter = run->starter,
 		.overrides = run->parameters,

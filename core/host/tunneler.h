@@ -19,6 +19,7 @@
 #include "core/base/rng.h"
 #include "core/fsm/fsm.h"
 #include "core/host/reason.h"
+#include "core/host/timeline.h"
 #include "core/rest/rest.h"
 #include "core/script/script.h"
 
@@ -61,6 +62,7 @@ struct tunneler_config {
 	bool force_relay;		/* no direct paths */
 	uint64_t timeout_us;		/* for build and agent; 0: none */
 	uint64_t shutdown_timeout_us;
+	uint64_t rekey_after_us;	/* for tests; 0: 120 s */
 	struct tunneler_app *app;	/* loaded, arguments parsed */
 	struct script *starter;		/* loaded, or NULL: by the next */
 	/*
@@ -103,6 +105,7 @@ void tunneler_abort(struct tunneler *tunneler);
 /* NULL while the agent has not answered, and once the tunnel goes down. */
 struct script_conn *tunneler_conn(struct tunneler *tunneler);
 struct tunnel *tunneler_tunnel(struct tunneler *tunneler);
+const struct timeline *tunneler_timeline(const struct tunneler *tunneler);
 const struct fsm *tunneler_fsm(const struct tunneler *tunneler);
 
 #endif

@@ -32,6 +32,16 @@ static uint32_t reno_reduce(struct conn *conn, uint32_t flight)
 	return at_least_two(conn, flight / 2);
 }
 
+static void by_loss(struct conn *conn, uint64_t now_us)
+{
+	struct congestion *c = &conn->congestion;
+
+	(void)now_us;
+	c->epoch_us = 0;
+	c->acked = 0;
+	conn->pacing_rate = 0;
+}
+
 static void reno_grow(struct conn *conn, uint32_t acked, uint64_t now_us)
 {
 	struct congestion *c = &conn->congestion;
@@ -109,11 +119,13 @@ static void cubic_grow(struct conn *conn, uint32_t acked, uint64_t now_us)
 }
 
 const struct congestion_ops ns_congestion_cubic = {
+	.begin = by_loss,
 	.reduce = cubic_reduce,
 	.grow = cubic_grow,
 };
 
 const struct congestion_ops ns_congestion_reno = {
+	.begin = by_loss,
 	.reduce = reno_reduce,
 	.grow = reno_grow,
 };

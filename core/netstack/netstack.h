@@ -26,6 +26,13 @@
  * callback may call anything here except ns_in(), ns_out(), ns_tick(),
  * ns_dispatch() and ns_free().
  *
+ * Costs. No packet in or out, deadline or callback walks over connections,
+ * destinations or waiting packets: found by hash, kept in lists that are
+ * taken from their heads, and in a heap of deadlines (O(log n)). Records of
+ * sent segments and ranges received out of order are found by bisection,
+ * and marked at most a bounded number of times each (records.c); only an
+ * RTO, once in a stall, walks over what is in flight.
+ *
  * Times set from inside stream_* calls, which carry no `now`, begin when the
  * owner next comes by with one.
  */
@@ -50,6 +57,8 @@
 #define NS_QUEUE_BYTES_CAP (1u << 20)
 #define NS_PING_CAP 64		/* pings under way */
 #define NS_TIME_WAIT_CAP 256	/* beyond it the oldest is given up */
+#define NS_BLOCKED_CAP 65536	/* destinations, ns_set_blocked() */
+#define NS_BLOCKED_QUEUE_CAP 64	/* made packets that wait for one of them */
 #define NS_RECEIVE_CAP_MAX (1u << 23)
 #define NS_SEND_CAP_MAX (1u << 26)
 #define NS_HEADER_ICMPV6 58
@@ -60,7 +69,13 @@ struct ns;
 struct ns_listener;
 struct ns_udp;
 
+/*
+ * NS_AUTO is BBR where the round trip is 2 ms or more and CUBIC below it:
+ * docs/design.md says why. Below, nothing is paced.
+ */
 enum ns_congestion {
+	NS_AUTO,
+	NS_BBR,
 	NS_CUBIC,
 	NS_RENO,
 };
@@ -142,6 +157,17 @@ void ns_in(struct ns *ns, const uint8_t *packet, size_t len, uint64_t now_us);
  * or 0: nothing now, or `cap` is less than the MTU.
  */
 size_t ns_out(struct ns *ns, uint8_t *out, size_t cap, uint64_t now_us);
+/*
+ * While `dst` is blocked, ns_out() passes over what goes there (streams and
+ * made packets alike) without looking at it again; the others go on. Once
+ * unblocked, what has waited is ready, in its old order, and wake() called.
+ * Of made packets at most NS_BLOCKED_QUEUE_CAP wait, later ones are dropped.
+ * Setting what is set already does nothing. Costs one look-up, whatever
+ * waits. 0, ERR_LIMIT (NS_BLOCKED_CAP) or ERR_NOMEM; both only from
+ * blocking, and `dst` stays as it was.
+ */
+int ns_set_blocked(struct ns *ns, const uint8_t dst[NS_ADDRESS_LEN],
+		   bool blocked);
 uint64_t ns_next_deadline(const struct ns *ns);
 void ns_tick(struct ns *ns, uint64_t now_us);
 /* Delivers deferred callbacks; those caused meanwhile wait for the next. */
@@ -196,6 +222,9 @@ void ns_listener_close(struct ns_listener *listener);
 int ns_stream_state(const struct stream *stream);
 /* Most accepted and not acknowledged bytes; what is over stays. */
 void ns_stream_set_send_cap(struct stream *stream, uint32_t cap);
+/* From now on; NS_AUTO, too, begins anew. */
+void ns_stream_set_congestion(struct stream *stream,
+			      enum ns_congestion congestion);
 /* Idle time before probes; 0 off. Nine unanswered probes: ERR_TIMEOUT. */
 void ns_stream_set_keepalive(struct stream *stream, uint64_t idle_us);
 /* Smoothed round trip, 0 while unknown. */

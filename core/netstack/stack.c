@@ -48,11 +48,10 @@ int ns_new(const struct ns_config *config, struct ns **out)
 	if (config->initial_seq)
 		ns->initial_seq = *config->initial_seq;
 	ns->ts_offset = rng_u32(config->rng);
-	ns->congestion = config->congestion == NS_RENO ?
-		&ns_congestion_reno : &ns_congestion_cubic;
 	hash_init(&ns->conns, config->rng);
 	hash_init(&ns->udps, config->rng);
 	hash_init(&ns->listen_ports, config->rng);
+	hash_init(&ns->blocked, config->rng);
 	list_init(&ns->all);
 	list_init(&ns->ready);
 	list_init(&ns->notify);
@@ -71,6 +70,7 @@ static void free_lists(struct ns *ns)
 {
 	struct list *link;
 
+	ns_blocked_free(ns);
 	while ((link = list_pop(&ns->queue)) != NULL)
 		free(container_of(link, struct packet, link));
 	while ((link = list_pop(&ns->pings_done)) != NULL)
@@ -197,8 +197,8 @@ static uint64_t conn_deadline(const struct conn *conn)
 	uint64_t at = deadline_min(conn->rto_at, conn->ack_at);
 
 	at = deadline_min(at, deadline_min(conn->keepalive_at, conn->life_at));
-	return deadline_min(at, deadline_min(conn->idle_at,
-					     conn->reorder_at));
+	at = deadline_min(at, deadline_min(conn->idle_at, conn->pace_at));
+	return deadline_min(at, conn->reorder_at);
 }
 
 void ns_conn_arm(struct conn *conn)
@@ -247,13 +247,16 @@ void ns_tick(struct ns *ns, uint64_t now_us)
 
 static size_t queue_out(struct ns *ns, uint8_t *out)
 {
-	struct list *link = list_pop(&ns->queue);
+	struct list *link;
 	struct packet *packet;
 	size_t len;
 
-	if (!link)
-		return 0;
-	packet = container_of(link, struct packet, link);
+	do {
+		link = list_pop(&ns->queue);
+		if (!link)
+			return 0;
+		packet = container_of(link, struct packet, link);
+	} while (ns_park_packet(ns, packet));
 	len = packet->len;
 	memcpy(out, packet->bytes, len);
 	ns->queue_len--;
@@ -267,8 +270,11 @@ static size_t conns_out(struct ns *ns, uint8_t *out, uint64_t now_us)
 	while (!list_empty(&ns->ready)) {
 		struct conn *conn = container_of(ns->ready.next, struct conn,
 						 ready);
-		size_t len = ns_conn_out(conn, out, now_us);
+		size_t len;
 
+		if (ns_park_conn(ns, conn))
+			continue;
+		len = ns_conn_out(conn, out, now_us);
 		if (conn->timer.slot)
 			ns_conn_arm(conn);
 		if (!len) {

@@ -175,6 +175,16 @@ void ns_stream_set_send_cap(struct stream *stream, uint32_t cap)
 	self(stream)->send_cap = min_u32(cap ? cap : 1, NS_SEND_CAP_MAX);
 }
 
+void ns_stream_set_congestion(struct stream *stream,
+			      enum ns_congestion congestion)
+{
+	struct conn *conn = self(stream);
+
+	conn->congestion_choice = (uint8_t)congestion;
+	if (conn->ns && conn->established)
+		ns_rate_begin(conn, conn->ns->now_us);
+}
+
 void ns_stream_set_keepalive(struct stream *stream, uint64_t idle_us)
 {
 	struct conn *conn = self(stream);

@@ -1,12 +1,22 @@
 /*
  * Data in: trimmed to the promised window, put at its place in the ring,
- * acknowledged by RFC 5681 4.2 (every second full segment, 40 ms at most, at
- * once while anything is out of order), and the window grown to what the
- * owner reads in a round trip.
+ * acknowledged by RFC 5681 4.2, and the window grown to what the owner reads
+ * in a round trip.
+ *
+ * When to acknowledge. At once: what is out of order, every second full
+ * segment, and over a path of MODEL_RTT_US or more every full segment (what
+ * comes in one batch gets one ACK all the same). A sender that lost much has
+ * a window of a few segments; an ACK held back costs it round trips, and
+ * makes its time-out longer. On short paths a single one waits a
+ * millisecond, and small ones a quarter of a round trip, for an answer that
+ * can carry the ACK.
  */
 #include <string.h>
 
 #include "core/netstack/internal.h"
+
+#define FULL_SEGMENT 512	/* less is a message, not a part of a bulk */
+#define ACK_WAIT_MIN_US (1 * US_PER_MS)
 
 static void ack_now(struct conn *conn)
 {
@@ -110,15 +120,28 @@ static bool store(struct conn *conn, uint32_t seq, const uint8_t *data,
 	return true;
 }
 
+static uint32_t path_rtt_us(const struct conn *conn)
+{
+	return conn->srtt_us ? conn->srtt_us : conn->rcv_rtt_us;
+}
+
 static void schedule_ack(struct conn *conn, uint32_t len, uint64_t now_us)
 {
+	bool full = len >= conn->rcv_mss && len >= FULL_SEGMENT;
+	uint64_t wait_us = full ? ACK_WAIT_MIN_US : path_rtt_us(conn) / 4;
+
 	conn->rcv_mss = (uint16_t)max_u32(conn->rcv_mss,
 					  min_u32(len, UINT16_MAX));
 	conn->rcv_unacked += len;
-	if (conn->rcv_unacked >= 2u * conn->rcv_mss)
+	if (conn->rcv_unacked >= 2u * conn->rcv_mss ||
+	    (full && path_rtt_us(conn) >= MODEL_RTT_US)) {
 		ack_now(conn);
-	else if (conn->ack_at == DEADLINE_NONE)
-		conn->ack_at = now_us + DELAYED_ACK_US;
+		return;
+	}
+	if (wait_us < ACK_WAIT_MIN_US)
+		wait_us = ACK_WAIT_MIN_US;
+	conn->ack_at = deadline_min(conn->ack_at, now_us +
+				    deadline_min(wait_us, DELAYED_ACK_US));
 }
 
 static void in_order(struct conn *conn, uint32_t len, uint64_t now_us)

@@ -29,4 +29,7 @@ uint64_t script_conn_left(const struct script *script, uint64_t deadline_us);
 int script_conn_ping(lua_State *L);
 int script_conn_await_reachable(lua_State *L);
 
+/* conn_speedtest.c */
+int script_conn_speedtest(lua_State *L);
+
 #endif

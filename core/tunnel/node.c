@@ -29,6 +29,8 @@ static void tell_session(struct node *node, struct node_peer *peer)
 {
 	struct uuid id = peer->config.id;
 
+	peer->message_len = 0;
+	peer->message_owed = false;
 	node_release_held(peer);
 	if (node->config.events->on_session)
 		node->config.events->on_session(node->config.user, &id);
@@ -40,6 +42,7 @@ static void tell_silent(struct node *node, struct node_peer *peer)
 
 	buf_clear(&peer->held);
 	peer->message_len = 0;
+	peer->message_owed = false;
 	if (node->config.events->on_silent)
 		node->config.events->on_silent(node->config.user, &id);
 }
@@ -76,6 +79,8 @@ static void send_wireguard_messages(struct node *node)
 			node_send_message(wg_peer_user(message.peer), out,
 					  message.len,
 					  message.kind != WG_OUT_KEEPALIVE);
+		else
+			node_send_cookie(node, message.from, out, message.len);
 }
 
 static void set_deadline(struct node *node)
@@ -99,6 +104,7 @@ static void run_work(struct task *task)
 	if (node_send_packets(node))
 		node_kick(node);
 	send_wireguard_messages(node);
+	node->taken = 0;
 	node_udp_flush(node);
 	node_relays_flush(node);
 	node_relays_tick(node);
@@ -119,7 +125,7 @@ static void deadline_fired(struct timer *timer)
 }
 
 /* First where it came from: what is in it may remove the peer. */
-void node_take_wireguard(struct node *node, uint8_t *data, size_t len,
+bool node_take_wireguard(struct node *node, uint8_t *data, size_t len,
 			 uint64_t token, const struct endpoint *from)
 {
 	struct wg_in_result result;
@@ -136,7 +142,9 @@ void node_take_wireguard(struct node *node, uint8_t *data, size_t len,
 			  wg_ignored_name(result.reason));
 	else if (result.kind == WG_IN_DATA)
 		ns_in(node->ns, result.data, result.len, node_now(node));
-	node_took_packet(node);
+	node_took_packet(node, from != NULL);
+
+	return result.reason == WG_IGNORED_COOKIE_SENT;
 }
 
 static int64_t wall_us(void *user)
@@ -153,6 +161,7 @@ static int make_wireguard(struct node *node)
 		.wall_us = wall_us,
 		.user = node,
 		.mtu = NS_MTU_MIN,
+		.rekey_after_us = node->config.rekey_after_us,
 	};
 	int err;
 

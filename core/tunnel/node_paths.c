@@ -53,7 +53,9 @@ static void take_change(struct node_peer *peer)
 	set_way(peer, direct);
 	log_way(peer);
 	peer->way_new = peer->node->ways_new = true;
-	/* What waited for a relay's room has another way, or the reverse. */
+	/* What waited for a relay's room has another way, or the reverse;
+	 * a handshake without an answer has another chance. */
+	peer->message_owed = peer->message_len > 0;
 	node_wait_for_room(peer);
 	peer->node->room_again = true;
 	node_kick(peer->node);
@@ -416,4 +418,14 @@ void node_paths_end(struct node *node)
 	if (node->monitored)
 		network_monitor_remove(node_udp_network(node), &node->monitor);
 	node_udp_close(node);
+}
+
+bool node_peer_candidate(const struct node *node, const struct uuid *id,
+			 size_t index, struct path_candidate_info *out)
+{
+	const struct node_peer *peer =
+		hash_get(&node->by_id, id->bytes, sizeof(id->bytes));
+
+	return peer && path_candidate_info(&peer->path, index, node_now(node),
+					   out);
 }

@@ -161,6 +161,7 @@ static void take_wireguard_peer(struct node_peer *peer, struct wg_peer *wg,
 	} else if (peer->wg) {
 		wg_peer_remove(peer->wg);
 		peer->message_len = 0;
+		peer->message_owed = false;
 	}
 	peer->wg = wg;
 	if (config->keepalive != was_kept_alive)

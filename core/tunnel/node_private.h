@@ -39,10 +39,11 @@ struct node_peer {
 	uint64_t direct_tx_bytes;
 	/* Plain packets, u16 length and bytes: no session yet, or no room. */
 	struct buf held;
-	/* The newest handshake message that found no room: without it the
-	 * next comes in 5 s. */
+	/* The newest handshake message: it found no room (message_owed), or
+	 * may have been lost by the way it took. The next comes in 5 s. */
 	uint8_t message[WG_MESSAGE_CAP];
 	size_t message_len;
+	bool message_owed;
 };
 
 /* A relay in use, or one that was lately. */
@@ -71,6 +72,15 @@ struct node_ping {
 	void *user;
 };
 
+/* Where a cookie reply goes: what a token of wg_in() stands for. */
+struct node_place {
+	uint64_t token;
+	bool used;
+	int64_t region;		/* of the relay by which it came; 0: direct */
+	struct key32 key;
+	struct endpoint endpoint;
+};
+
 struct node {
 	struct node_config config;
 	struct derp_map derp_map;
@@ -91,6 +101,8 @@ struct node {
 	struct relay *sole;	/* the one that all peers use, if it is one */
 	struct relay *last;	/* where the last packet went: pull into it;
 				 * NULL: no peer has a relay */
+	struct node_place places[WG_COOKIE_REPLIES_CAP];
+	size_t next_place;
 	bool home_seen;
 	bool closing;
 	struct node_udp udp;
@@ -131,9 +143,9 @@ static inline struct network *node_udp_network(const struct node *node)
 /* node.c */
 /*
  * One datagram, opened where it lies; `token` stands for its place, which is
- * `from` or (NULL) a relay.
+ * `from` or (NULL) a relay. True: that place must be noted (node_cookie.c).
  */
-void node_take_wireguard(struct node *node, uint8_t *data, size_t len,
+bool node_take_wireguard(struct node *node, uint8_t *data, size_t len,
 			 uint64_t token, const struct endpoint *from);
 
 /* node_relay.c */
@@ -147,6 +159,15 @@ void node_relays_flush(struct node *node);
 void node_relays_tick(struct node *node);
 uint64_t node_relays_deadline(const struct node *node);
 void node_relays_free(struct node *node);
+
+/* node_cookie.c */
+/* WG_IGNORED_COOKIE_SENT: the reply to this token goes there. */
+void node_cookie_to_relay(struct node *node, uint64_t token,
+			  const struct relay *relay, const struct key32 *key);
+void node_cookie_to_endpoint(struct node *node, uint64_t token,
+			     const struct endpoint *endpoint);
+void node_send_cookie(struct node *node, uint64_t token,
+		      const uint8_t *message, size_t len);
 
 /* node_peer.c */
 struct node_peer *node_peer_at(const struct node *node,
@@ -209,8 +230,8 @@ bool node_endpoints_refresh(struct node *node);
 /* node_send.c */
 void node_wait_for_room(struct node_peer *peer);
 /* After each packet in: lets acknowledgements out while a batch comes in. */
-void node_took_packet(struct node *node);
-/* A handshake message or keepalive; the former is kept until it can leave. */
+void node_took_packet(struct node *node, bool directly);
+/* A handshake message or keepalive; the former is kept, to be sent again. */
 void node_send_message(struct node_peer *peer, const uint8_t *message,
 		       size_t len, bool keep);
 /* What was held leaves, as far as session and relay allow. */

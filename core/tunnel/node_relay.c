@@ -74,14 +74,16 @@ static uint64_t source_token(const struct key32 *from)
 	return token;
 }
 
-static void take_wireguard(struct node *node, const struct key32 *from,
-			   const uint8_t *data, size_t len)
+static void take_wireguard(struct node *node, const struct relay *relay,
+			   const struct key32 *from, const uint8_t *data,
+			   size_t len)
 {
 	if (len > sizeof(node->scratch))
 		return;
 	memcpy(node->scratch, data, len);
-	node_take_wireguard(node, node->scratch, len, source_token(from),
-			    NULL);
+	if (node_take_wireguard(node, node->scratch, len, source_token(from),
+				NULL))
+		node_cookie_to_relay(node, source_token(from), relay, from);
 }
 
 static void on_packet(void *user, struct relay *relay,
@@ -92,7 +94,7 @@ static void on_packet(void *user, struct relay *relay,
 	if (disco_is(data, len))
 		take_disco(node, relay, from, data, len);
 	else
-		take_wireguard(node, from, data, len);
+		take_wireguard(node, relay, from, data, len);
 	node_kick(node);
 }
 

@@ -16,8 +16,14 @@
 
 #define IPV6_DESTINATION 24	/* offset in the header */
 #define PACKETS_PER_TURN 1024	/* then the loop's other users have a turn */
-/* A batch of 50 packets that got one ACK made the sender burst. */
-#define TAKEN_PER_OUTPUT 4
+/*
+ * How many packets come in before output is pulled. A read of the relay that
+ * got one ACK for its 50 packets made the agent's CUBIC burst over the relay's
+ * queue: half the throughput. Without a relay there is no such queue, and the
+ * agent sends what one ACK releases in one call: few ACKs are cheaper.
+ */
+#define TAKEN_BY_RELAY 8
+#define TAKEN_DIRECTLY 64
 
 void node_wait_for_room(struct node_peer *peer)
 {
@@ -58,15 +64,18 @@ static bool send_copy(struct node_peer *peer, const uint8_t *data, size_t len)
 void node_send_message(struct node_peer *peer, const uint8_t *message,
 		       size_t len, bool keep)
 {
-	bool sent = send_copy(peer, message, len);
+	bool sent;
 
+	if (keep)
+		node_path_want(peer);
+	sent = send_copy(peer, message, len);
 	if (!keep)
 		return;
-	peer->message_len = sent ? 0 : len;
-	if (sent)
-		return;
 	memcpy(peer->message, message, len);
-	node_wait_for_room(peer);
+	peer->message_len = len;
+	peer->message_owed = !sent;
+	if (!sent)
+		node_wait_for_room(peer);
 }
 
 /* Full: the newest is dropped; whoever sent it sends it again. */
@@ -115,12 +124,12 @@ void node_release_held(struct node_peer *peer)
 
 static void serve_peer(struct node_peer *peer)
 {
-	if (peer->message_len) {
+	if (peer->message_owed) {
 		if (!send_copy(peer, peer->message, peer->message_len)) {
 			node_wait_for_room(peer);
 			return;
 		}
-		peer->message_len = 0;
+		peer->message_owed = false;
 	}
 	if (peer->call_owed)
 		node_path_call(peer);
@@ -221,9 +230,9 @@ bool node_send_packets(struct node *node)
 	return true;
 }
 
-void node_took_packet(struct node *node)
+void node_took_packet(struct node *node, bool directly)
 {
-	if (++node->taken < TAKEN_PER_OUTPUT)
+	if (++node->taken < (directly ? TAKEN_DIRECTLY : TAKEN_BY_RELAY))
 		return;
 	node->taken = 0;
 	(void)node_send_packets(node);

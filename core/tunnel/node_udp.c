@@ -103,14 +103,15 @@ void node_udp_flush(struct node *node)
 
 /* --- in ------------------------------------------------------------- */
 
-/* What stands for the endpoint in WireGuard's rate limits. */
-static uint64_t source_token(const struct endpoint *from)
+static void take_wireguard(struct node *node, const struct endpoint *from,
+			   uint8_t *data, size_t len)
 {
-	uint64_t high, low;
+	uint64_t place = wg_is_data(data, len) ?
+				 0 : wg_place(node->wg, from->address,
+					      from->port);
 
-	memcpy(&high, from->address, sizeof(high));
-	memcpy(&low, from->address + 8, sizeof(low));
-	return high * 0x9e3779b97f4a7c15u ^ low ^ (uint64_t)from->port << 32;
+	if (node_take_wireguard(node, data, len, place, from))
+		node_cookie_to_endpoint(node, place, from);
 }
 
 static void take(struct node *node, const struct endpoint *from, uint8_t *data,
@@ -121,8 +122,7 @@ static void take(struct node *node, const struct endpoint *from, uint8_t *data,
 	else if (stun_is(data, len))
 		node_survey_in(node, data, len);
 	else
-		node_take_wireguard(node, data, len, source_token(from),
-				    from);
+		take_wireguard(node, from, data, len);
 }
 
 static void on_receive(void *user, const struct sockaddr *address,

@@ -339,6 +339,7 @@ static int make_node(struct tunnel *tunnel, struct error *error)
 		.derp_map = &tunnel->derp_map,
 		.home_region = derp_map_first_home(&tunnel->derp_map),
 		.force_websockets = tunnel->config.force_websockets,
+		.rekey_after_us = tunnel->config.rekey_after_us,
 		.no_direct = tunnel->config.no_direct,
 		.events = &node_events,
 		.user = tunnel,
@@ -491,4 +492,26 @@ void tunnel_report(const struct tunnel *tunnel, struct node_report *out)
 void tunnel_survey(struct tunnel *tunnel)
 {
 	node_survey(tunnel->node);
+}
+
+bool tunnel_candidate(const struct tunnel *tunnel, size_t index,
+		      struct tunnel_candidate *out)
+{
+	struct path_candidate_info info;
+
+	if (!node_peer_candidate(tunnel->node, &tunnel->config.agent_id, index,
+				 &info))
+		return false;
+	*out = (struct tunnel_candidate){
+		.endpoint = info.endpoint,
+		.latency_us = info.latency_us == PATH_NEVER ? 0 :
+							info.latency_us,
+		.used = info.best,
+	};
+	return true;
+}
+
+const struct derp_map *tunnel_derp_map(const struct tunnel *tunnel)
+{
+	return &tunnel->derp_map;
 }

@@ -40,7 +40,7 @@ static void check(const struct options *options)
 	const double numbers[] = {
 		options->timeout_s, options->shutdown_timeout_s,
 		options->script_memory_mib, options->script_cpu_ms,
-		options->agents,
+		options->agents, options->test_rekey_after_s,
 	};
 
 	assert(one_of(options->wait, waits));

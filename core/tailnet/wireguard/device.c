@@ -1,10 +1,20 @@
 #include <assert.h>
 #include <sodium.h>
 #include <stdlib.h>
+#include <string.h>
 
+#include "core/base/cursor.h"
 #include "core/base/err.h"
 #include "core/tailnet/wireguard/peer.h"
 #include "core/tailnet/wireguard/timers.h"
+
+static void set_rekey(struct wg *wg, uint64_t for_tests_us)
+{
+	wg->rekey_after_us = for_tests_us ? for_tests_us : WG_REKEY_AFTER_TIME;
+	wg->rekey_timeout_us =
+		wg->rekey_after_us / 2 < WG_REKEY_TIMEOUT ?
+			wg->rekey_after_us / 2 : WG_REKEY_TIMEOUT;
+}
 
 int wg_new(const struct wg_config *config, struct wg **out)
 {
@@ -26,12 +36,12 @@ int wg_new(const struct wg_config *config, struct wg **out)
 	wg->wall_us = config->wall_us;
 	wg->user = config->user;
 	wg->mtu = config->mtu ? config->mtu : WG_MTU;
-	wg->rekey_after_us = config->rekey_after_us ? config->rekey_after_us :
-						      WG_REKEY_AFTER_TIME;
+	set_rekey(wg, config->rekey_after_us);
 	hash_init(&wg->peers, wg->rng);
 	hash_init(&wg->indices, wg->rng);
 	list_init(&wg->ready);
 	list_init(&wg->events);
+	rng_bytes(wg->rng, wg->place_key, sizeof(wg->place_key));
 	wg_cookie_checker_init(&wg->checker, &wg->identity.public_key);
 	*out = wg;
 	return 0;
@@ -50,6 +60,8 @@ void wg_free(struct wg *wg)
 	hash_clear(&wg->indices);
 	heap_clear(&wg->timers);
 	wg_mac_clear(&wg->mac);
+	if (wg->rate)
+		sodium_memzero(wg->rate, sizeof(*wg->rate));
 	free(wg->rate);
 	sodium_memzero(wg, sizeof(*wg));
 	free(wg);
@@ -60,16 +72,45 @@ const struct key32 *wg_public_key(const struct wg *wg)
 	return &wg->identity.public_key;
 }
 
+int wg_need_rate(struct wg *wg)
+{
+	if (wg->rate)
+		return 0;
+	wg->rate = malloc(sizeof(*wg->rate));
+	if (!wg->rate)
+		return ERR_NOMEM;
+	wg_rate_init(wg->rate, wg->rng);
+	return 0;
+}
+
 int wg_set_under_load(struct wg *wg, bool under_load)
 {
-	if (under_load && !wg->rate) {
-		wg->rate = malloc(sizeof(*wg->rate));
-		if (!wg->rate)
-			return ERR_NOMEM;
-		wg_rate_init(wg->rate, wg->rng);
-	}
+	if (under_load && wg_need_rate(wg) < 0)
+		return ERR_NOMEM;
 	wg->under_load = under_load;
 	return 0;
+}
+
+static uint64_t place_hash(const struct wg *wg, const void *data, size_t len)
+{
+	uint8_t digest[crypto_shorthash_BYTES];
+
+	crypto_shorthash(digest, data, len, wg->place_key);
+	return le_load(digest, 8);
+}
+
+uint64_t wg_place(const struct wg *wg, const uint8_t address[16],
+		  uint16_t port)
+{
+	static const uint8_t mapped[12] = { [10] = 0xff, 0xff };
+	bool ipv4 = memcmp(address, mapped, sizeof(mapped)) == 0;
+	uint8_t place[18];
+
+	memcpy(place, address, 16);
+	be_store(place + 16, port, 2);
+	return place_hash(wg, address, ipv4 ? 16 : 8) << WG_PLACE_PORT_BITS |
+	       (place_hash(wg, place, sizeof(place)) &
+		((1u << WG_PLACE_PORT_BITS) - 1));
 }
 
 struct wg_peer *wg_peer_find(const struct wg *wg,
@@ -132,6 +173,7 @@ static const char *const ignored_names[] = {
 	[WG_IGNORED_MALFORMED] = "malformed",
 	[WG_IGNORED_MAC1] = "bad mac1",
 	[WG_IGNORED_COOKIE_SENT] = "no valid mac2, cookie sent",
+	[WG_IGNORED_COOKIE_FULL] = "no valid mac2, too many cookies owed",
 	[WG_IGNORED_RATE] = "too many handshakes",
 	[WG_IGNORED_INDEX] = "unknown index",
 	[WG_IGNORED_STATE] = "not awaited",

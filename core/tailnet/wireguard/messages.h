@@ -112,6 +112,7 @@ static_assert(WG_COOKIE_MESSAGE_LEN ==
 #define WG_INITIATION_INTERVAL (US_PER_S / 50)
 #define WG_RATE_INTERVAL (US_PER_S / 20)
 #define WG_RATE_BURST 5
+#define WG_PLACE_PORT_BITS 16	/* of a place's token; the rest is its host */
 
 /* Whether `duration` has passed since `since`, which may be WG_NEVER. */
 static inline bool wg_elapsed(uint64_t since, uint64_t now_us,

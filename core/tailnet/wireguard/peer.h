@@ -12,6 +12,7 @@
 #include "core/base/heap.h"
 #include "core/base/list.h"
 #include "core/tailnet/wireguard/cookie.h"
+#include "core/tailnet/wireguard/load.h"
 #include "core/tailnet/wireguard/noise.h"
 #include "core/tailnet/wireguard/rate.h"
 #include "core/tailnet/wireguard/session.h"
@@ -81,9 +82,11 @@ struct wg {
 	void *user;
 	size_t mtu;
 	uint64_t rekey_after_us;
+	uint64_t rekey_timeout_us;
 
 	struct hash peers;		/* by public key */
 	struct hash indices;		/* struct wg_index by value */
+	struct wg_index *last_index;	/* the last one found, or NULL */
 	struct heap timers;
 	struct list ready;
 	struct list events;
@@ -91,7 +94,9 @@ struct wg {
 	struct wg_mac mac;
 	struct wg_cookie_checker checker;
 	struct wg_rate *rate;		/* from the first load on */
-	bool under_load;
+	struct wg_load load;
+	bool under_load;		/* forced */
+	uint8_t place_key[16];
 	struct wg_cookie_request replies[WG_COOKIE_REPLIES_CAP];
 	size_t reply_first;
 	size_t reply_count;
@@ -101,6 +106,8 @@ struct wg {
 	struct wg_stats stats;
 };
 
+/* The table of the limiter, made when it is needed. 0 or ERR_NOMEM. */
+int wg_need_rate(struct wg *wg);
 void wg_peer_mark(struct wg_peer *peer, enum wg_pending what);
 void wg_peer_tell(struct wg_peer *peer, enum wg_event_kind kind);
 

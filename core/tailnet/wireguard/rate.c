@@ -14,11 +14,11 @@ void wg_rate_init(struct wg_rate *rate, struct rng *rng)
 
 static uint64_t *bucket_of(struct wg_rate *rate, uint64_t from)
 {
-	uint8_t place[8];
+	uint8_t host[8];
 	uint8_t digest[crypto_shorthash_BYTES];
 
-	le_store(place, from, sizeof(place));
-	crypto_shorthash(digest, place, sizeof(place), rate->key);
+	le_store(host, from >> WG_PLACE_PORT_BITS, sizeof(host));
+	crypto_shorthash(digest, host, sizeof(host), rate->key);
 	return &rate->full_us[le_load(digest, 8) % WG_RATE_BUCKETS];
 }
 

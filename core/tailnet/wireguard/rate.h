@@ -1,9 +1,10 @@
 /*
- * core/tailnet/wireguard/rate.h: how many handshakes a place may cost us.
+ * core/tailnet/wireguard/rate.h: how many handshakes a host may cost us.
  *
  * Token buckets, 20 a second with a burst of 5, in a table of fixed size:
- * places that hash alike (SipHash under a random key) share a bucket, so that
- * the work and the memory of a flood have a bound. Internal to the room.
+ * hosts that hash alike (SipHash under a random key) share a bucket, so that
+ * the work and the memory of a flood have a bound. A host is the upper 48
+ * bits of a place: who has many ports has no more. Internal to the room.
  */
 #ifndef TUNNELHOST_TAILNET_WIREGUARD_RATE_H
 #define TUNNELHOST_TAILNET_WIREGUARD_RATE_H
@@ -22,7 +23,7 @@ struct wg_rate {
 };
 
 void wg_rate_init(struct wg_rate *rate, struct rng *rng);
-/* Whether one more from this place is allowed, which uses it up. */
+/* Whether one more from this place's host is allowed, which uses it up. */
 bool wg_rate_allow(struct wg_rate *rate, uint64_t from, uint64_t now_us);
 
 #endif

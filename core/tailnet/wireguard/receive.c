@@ -51,16 +51,35 @@ static void owe_cookie(struct datagram *d)
 	struct wg *wg = d->wg;
 	struct wg_cookie_request *request;
 
-	ignore(d, WG_IGNORED_COOKIE_SENT);
 	if (wg->reply_count == WG_COOKIE_REPLIES_CAP) {
-		wg->stats.cookie_replies_dropped++;
+		ignore(d, WG_IGNORED_COOKIE_FULL);
 		return;
 	}
+	ignore(d, WG_IGNORED_COOKIE_SENT);
 	request = &wg->replies[(wg->reply_first + wg->reply_count++) %
 			       WG_COOKIE_REPLIES_CAP];
 	request->from = d->from;
 	request->receiver = u32_at(d, WG_INITIATION_SENDER);
 	memcpy(request->mac1, d->bytes + d->len - 2 * WG_MAC_LEN, WG_MAC_LEN);
+}
+
+/*
+ * A forged MAC1 does not count: only who knows our key can put us under load.
+ * Without memory for the limiter there are the cookies still.
+ */
+static bool under_load(const struct datagram *d)
+{
+	struct wg *wg = d->wg;
+	bool was = wg_load_now(&wg->load, d->now_us);
+	bool is = was;
+
+	if (u32_at(d, 0) == WG_MESSAGE_INITIATION)
+		is = wg_load_initiation(&wg->load, d->now_us);
+	if (is && !was) {
+		wg->stats.loads++;
+		(void)wg_need_rate(wg);
+	}
+	return is || wg->under_load;
 }
 
 /* Before anything that costs: MAC1, and under load the place's proof. */
@@ -72,14 +91,14 @@ static bool macs_ok(struct datagram *d)
 		ignore(d, WG_IGNORED_MAC1);
 		return false;
 	}
-	if (!wg->under_load)
+	if (!under_load(d))
 		return true;
 	if (!wg_cookie_mac2_ok(&wg->checker, &wg->mac, d->bytes, d->len,
 			       d->from, d->now_us)) {
 		owe_cookie(d);
 		return false;
 	}
-	if (!wg_rate_allow(wg->rate, d->from, d->now_us)) {
+	if (wg->rate && !wg_rate_allow(wg->rate, d->from, d->now_us)) {
 		ignore(d, WG_IGNORED_RATE);
 		return false;
 	}

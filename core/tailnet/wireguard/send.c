@@ -24,11 +24,13 @@ void wg_ask_handshake(struct wg_peer *peer, uint64_t now_us, bool is_retry)
 			return;
 		peer->series_started_us = now_us;
 	}
-	if (wg_elapsed(peer->last_sent_handshake_us, now_us, WG_REKEY_TIMEOUT))
+	if (wg_elapsed(peer->last_sent_handshake_us, now_us,
+		       peer->wg->rekey_timeout_us))
 		wg_peer_mark(peer, WG_PENDING_INITIATION);
 	else
 		wg_timer_set(peer, WG_TIMER_RETRANSMIT_HANDSHAKE,
-			     peer->last_sent_handshake_us + WG_REKEY_TIMEOUT +
+			     peer->last_sent_handshake_us +
+				     peer->wg->rekey_timeout_us +
 				     peer->jitter_us);
 }
 
@@ -40,7 +42,7 @@ static uint64_t rekey_after_us(const struct wg_peer *peer)
 		     memcmp(wg->identity.public_key.bytes,
 			    peer->public_key.bytes, WG_KEY_LEN) > 0;
 
-	return wg->rekey_after_us + (waits ? WG_REKEY_TIMEOUT : 0);
+	return wg->rekey_after_us + (waits ? wg->rekey_timeout_us : 0);
 }
 
 void wg_keep_key_fresh_sending(struct wg_peer *peer, uint64_t now_us)

@@ -7,9 +7,16 @@
 #include "core/base/err.h"
 #include "core/tailnet/wireguard/peer.h"
 
-struct wg_index *wg_index_find(const struct wg *wg, uint32_t value)
+/* Packets come in trains of one session. */
+struct wg_index *wg_index_find(struct wg *wg, uint32_t value)
 {
-	return hash_get(&wg->indices, &value, sizeof(value));
+	struct wg_index *last = wg->last_index;
+
+	if (!last || last->value != value)
+		last = hash_get(&wg->indices, &value, sizeof(value));
+	if (last)
+		wg->last_index = last;
+	return last;
 }
 
 int wg_index_take(struct wg *wg, struct wg_index *index,
@@ -30,6 +37,8 @@ int wg_index_take(struct wg *wg, struct wg_index *index,
 
 void wg_index_drop(struct wg *wg, struct wg_index *index)
 {
+	if (wg->last_index == index)
+		wg->last_index = NULL;
 	if (index->kind != WG_INDEX_NONE)
 		hash_remove(&wg->indices, &index->value, sizeof(index->value));
 	*index = (struct wg_index){ .kind = WG_INDEX_NONE };
@@ -39,6 +48,8 @@ void wg_index_drop(struct wg *wg, struct wg_index *index)
 static void index_move(struct wg *wg, struct wg_index *from,
 		       struct wg_session *session)
 {
+	if (wg->last_index == from)
+		wg->last_index = NULL;
 	session->index = *from;
 	session->index.kind = WG_INDEX_SESSION;
 	hash_put(&wg->indices, &from->value, sizeof(from->value),
@@ -88,7 +99,8 @@ static void set_crossed(struct wg_peer *peer, uint64_t now_us)
 {
 	if (!peer->next)
 		return;
-	if (wg_elapsed(peer->next->created_us, now_us, WG_REKEY_TIMEOUT)) {
+	if (wg_elapsed(peer->next->created_us, now_us,
+		       peer->wg->rekey_timeout_us)) {
 		session_drop(peer->wg, &peer->next);
 		return;
 	}

@@ -43,7 +43,7 @@ struct wg_session {
 int wg_index_take(struct wg *wg, struct wg_index *index,
 		  enum wg_index_kind kind, struct wg_peer *peer);
 void wg_index_drop(struct wg *wg, struct wg_index *index);
-struct wg_index *wg_index_find(const struct wg *wg, uint32_t value);
+struct wg_index *wg_index_find(struct wg *wg, uint32_t value);
 
 /*
  * Splits `noise` into a session of the peer and rotates: the initiator's

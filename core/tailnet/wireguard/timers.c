@@ -75,7 +75,8 @@ void wg_timers_handshake_initiated(struct wg_peer *peer, uint64_t now_us)
 
 	draw_jitter(peer);
 	wg_timer_set(peer, WG_TIMER_RETRANSMIT_HANDSHAKE,
-		     deadline_min(now_us + WG_REKEY_TIMEOUT + peer->jitter_us,
+		     deadline_min(now_us + peer->wg->rekey_timeout_us +
+					  peer->jitter_us,
 				  give_up_us));
 }
 

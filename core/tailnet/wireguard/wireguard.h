@@ -55,7 +55,8 @@ struct wg_config {
 	int64_t (*wall_us)(void *user);
 	void *user;
 	uint16_t mtu;		/* no padding beyond it; 0: WG_MTU */
-	uint64_t rekey_after_us;	/* for tests; 0: 120 s */
+	/* For tests; 0: 120 s. The 5 s between handshakes are at most half. */
+	uint64_t rekey_after_us;
 };
 
 /* 0, ERR_NOMEM or ERR_INTERNAL. Calls wg_crypto_init(). */
@@ -64,10 +65,18 @@ int wg_new(const struct wg_config *config, struct wg **out);
 void wg_free(struct wg *wg);
 const struct key32 *wg_public_key(const struct wg *wg);
 /*
- * Under load, handshakes cost the sender a cookie (and are limited to 20 a
- * second for each `from` of wg_in). 0 or ERR_NOMEM (only when switching on).
+ * Under load, a handshake costs its sender a cookie, and each host may begin
+ * 20 a second. The wg judges that by itself from the initiations that come
+ * (load.h): this forces it, for tests. 0 or ERR_NOMEM (only switching on).
  */
 int wg_set_under_load(struct wg *wg, bool under_load);
+/*
+ * A token for wg_in() that stands for an address and port. The upper 48 bits
+ * name the host (of IPv6 its /64, as one host has that many addresses), by a
+ * keyed hash: nobody outside can choose a place that shares another's token.
+ */
+uint64_t wg_place(const struct wg *wg, const uint8_t address[16],
+		  uint16_t port);
 
 /*
  * A peer that may send from `sources` (at most WG_SOURCES_CAP IPv6
@@ -109,6 +118,12 @@ struct wg_peer_stats {
 
 void wg_peer_stats(const struct wg_peer *peer, struct wg_peer_stats *out);
 
+/* By its type alone, before anything is known of it. */
+static inline bool wg_is_data(const uint8_t *packet, size_t len)
+{
+	return len >= 4 && packet[0] == 4;
+}
+
 enum wg_in_kind {
 	WG_IN_IGNORED,		/* `reason` says why */
 	WG_IN_DATA,		/* `data`, `len`: one IPv6 packet */
@@ -124,6 +139,7 @@ enum wg_ignored {
 	WG_IGNORED_MALFORMED,	/* unknown type or wrong length */
 	WG_IGNORED_MAC1,
 	WG_IGNORED_COOKIE_SENT,	/* under load, no valid MAC2 */
+	WG_IGNORED_COOKIE_FULL,	/* the same, and too many replies wait */
 	WG_IGNORED_RATE,	/* under load, too many from this source */
 	WG_IGNORED_INDEX,	/* no such receiver */
 	WG_IGNORED_STATE,	/* no handshake or cookie was awaited */
@@ -153,9 +169,13 @@ struct wg_in_result {
 };
 
 /*
- * One datagram, which is modified. `from` is the owner's token for the
- * place it came from (address and port, or the relay and peer): it stands for
- * that place in cookies and rate limits, and comes back with a cookie reply.
+ * One datagram, which is modified. `from` is a token for the place it came
+ * from: the same whenever a datagram comes from there. wg_place() makes one of
+ * an address; of a relay and a peer's key the owner makes one itself (that
+ * cannot be forged). Cookies prove the whole token, the limits go by its upper
+ * 48 bits, and a cookie reply has it again: the owner remembers where `from`
+ * is when the reason is COOKIE_SENT, of the last WG_COOKIE_REPLIES_CAP ones.
+ * Of data it is not looked at: where wg_is_data(), 0 spares the making.
  * Returns 0, or ERR_AGAIN when ignored; `out` is filled both ways.
  */
 int wg_in(struct wg *wg, uint8_t *packet, size_t len, uint64_t from,
@@ -219,7 +239,7 @@ void wg_tick(struct wg *wg, uint64_t now_us);
 struct wg_stats {
 	uint64_t in[WG_IN_KIND_COUNT];
 	uint64_t ignored[WG_IGNORED_COUNT];
-	uint64_t cookie_replies_dropped;
+	uint64_t loads;		/* how often it came under load */
 	size_t peers;
 	size_t indices;		/* handshakes and sessions alive */
 };

@@ -130,9 +130,10 @@ func echo(t *testing.T) int {
 }
 
 // forward starts examples/port_forward.lua and gives the local address.
-func forward(t *testing.T, d *deployment, port int) (*process, string) {
+func forward(t *testing.T, d *deployment, port int, flags ...string) (*process, string) {
 	t.Helper()
-	p := d.spawn(nil, "run", "--workspace", "peerws", example("port_forward.lua"), "--", fmt.Sprintf("127.0.0.1:0=%d", port))
+	args := append([]string{"run", "--workspace", "peerws"}, flags...)
+	p := d.spawn(nil, append(args, example("port_forward.lua"), "--", fmt.Sprintf("127.0.0.1:0=%d", port))...)
 	p.awaitOutput("forwarding ", 20*time.Second)
 	line := p.stdout.String()
 	at := strings.Index(line, "forwarding ") + len("forwarding ")

@@ -115,6 +115,9 @@ type stats struct {
 	CoordinateOpen int `json:"coordinate_open"`
 	Nodes          []struct {
 		TCPFlows int `json:"tcp_flows"`
+		Peers    []struct {
+			LastHandshake time.Time `json:"last_handshake"`
+		} `json:"peers"`
 	} `json:"nodes"`
 	Paths map[string]struct {
 		Conns int `json:"conns"`

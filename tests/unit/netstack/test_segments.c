@@ -25,7 +25,11 @@ static void read_all(struct script *s, const char *text)
 	stream_consume(s->stream, (size_t)n);
 }
 
-/* RFC 5681 4.2: within 40 ms, or every second full segment. */
+/*
+ * RFC 5681 4.2: a full segment at once where the round trip is long, with
+ * the next or after 1 ms where it is short; a small one after a quarter of
+ * the round trip (10 ms here), 40 ms at most.
+ */
 static void test_delayed_ack(void **state)
 {
 	struct script s;
@@ -35,17 +39,77 @@ static void test_delayed_ack(void **state)
 	script_init(&s, true, true, NULL);
 	script_put(&s, &(struct put){ .seq = 1, .ack = 1, .data = full,
 				      .len = FULL });
-	script_none(&s);
-	script_put(&s, &(struct put){ .seq = 1 + FULL, .ack = 1, .data = full,
-				      .len = FULL });
 	script_expect(&s, 1, 0, TCP_ACK);
 	script_none(&s);
-	script_put(&s, &(struct put){ .seq = 1 + 2 * FULL, .ack = 1,
+	script_put(&s, &(struct put){ .seq = 1 + FULL, .ack = 1,
+				      .data = "x", .len = 1 });
+	script_wait(&s, 2499);
+	script_none(&s);
+	script_wait(&s, 1);
+	script_expect(&s, 1, 0, TCP_ACK);
+	conn_of(&s)->srtt_us = 400;
+	script_put(&s, &(struct put){ .seq = 2 + FULL, .ack = 1, .data = full,
+				      .len = FULL });
+	script_none(&s);
+	script_put(&s, &(struct put){ .seq = 2 + 2 * FULL, .ack = 1,
+				      .data = full, .len = FULL });
+	script_expect(&s, 1, 0, TCP_ACK);
+	script_none(&s);
+	script_put(&s, &(struct put){ .seq = 2 + 3 * FULL, .ack = 1,
+				      .data = full, .len = FULL });
+	script_none(&s);
+	script_wait(&s, US_PER_MS);
+	script_expect(&s, 1, 0, TCP_ACK);
+	conn_of(&s)->srtt_us = US_PER_S;
+	script_put(&s, &(struct put){ .seq = 2 + 4 * FULL, .ack = 1,
 				      .data = "x", .len = 1 });
 	script_wait(&s, 39 * US_PER_MS);
 	script_none(&s);
 	script_wait(&s, US_PER_MS);
 	script_expect(&s, 1, 0, TCP_ACK);
+	script_clear(&s);
+}
+
+/*
+ * While something is missing: the same window again and again though the
+ * owner reads on, and a bare ACK before data that would carry it.
+ */
+static void test_duplicate_acks(void **state)
+{
+	struct script s;
+	struct segment seg;
+	uint8_t full[FULL] = { 0 };
+	const uint8_t *data;
+	uint32_t window;
+
+	(void)state;
+	script_init(&s, true, true, NULL);
+	for (uint32_t i = 0; i < 20; i++)
+		script_put(&s, &(struct put){ .seq = 1 + i * FULL, .ack = 1,
+					      .data = full, .len = FULL });
+	assert_true(script_get(&s, &seg));
+	window = seg.window;
+	for (uint32_t i = 21; i < 26; i++) {
+		script_put(&s, &(struct put){ .seq = 1 + i * FULL, .ack = 1,
+					      .data = full, .len = FULL });
+		stream_peek(s.stream, &data);
+		stream_consume(s.stream, 2 * FULL);
+		if (i == 23)
+			script_write(&s, 10);
+		assert_true(script_get(&s, &seg));
+		assert_int_equal(seg.len, 0);
+		assert_int_equal(seg.ack, 1 + 20 * FULL);
+		assert_int_equal(seg.window, window);
+		assert_int_equal(seg.sack[0].end, 1 + (i + 1) * FULL);
+		if (i == 23)
+			script_expect(&s, 1, 10, TCP_ACK);
+	}
+	script_put(&s, &(struct put){ .seq = 1 + 20 * FULL, .ack = 11,
+				      .data = full, .len = FULL });
+	assert_true(script_get(&s, &seg));
+	assert_int_equal(seg.ack, 1 + 26 * FULL);
+	assert_true(seg.window >= window);
+	script_none(&s);
 	script_clear(&s);
 }
 
@@ -873,7 +937,7 @@ static void test_buffers_released(void **state)
 	assert_null(conn_of(&s)->send.data);
 	assert_null(conn_of(&s)->receive.data);
 	assert_null(conn_of(&s)->records.at);
-	assert_true(sizeof(struct conn) < 640);
+	assert_true(sizeof(struct conn) < 896);
 	script_expect(&s, 101, 0, TCP_ACK);
 	script_wait(&s, US_PER_S);
 	assert_int_equal(ns_next_deadline(s.ns), DEADLINE_NONE);
@@ -885,6 +949,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_delayed_ack),
 		cmocka_unit_test(test_sack_sent),
+		cmocka_unit_test(test_duplicate_acks),
 		cmocka_unit_test(test_fast_retransmit),
 		cmocka_unit_test(test_loss_probe),
 		cmocka_unit_test(test_probe_repairs),

@@ -124,6 +124,84 @@ static void the_initiator_rekeys_after_120_s_of_sending(void **state)
 	world_free(world);
 }
 
+/* To the microsecond, and the responder not at all. */
+static void rekey_times_are_exact(void **state)
+{
+	static const uint64_t age_us[2] = { 120 * US_PER_S, 165 * US_PER_S };
+
+	(void)state;
+	for (int sending = 0; sending < 2; sending++) {
+		struct world *world = world_new(76, 0);
+		struct world_end *end = &world->ends[0];
+		uint64_t created_us;
+		uint8_t bytes[WORLD_BUFFER];
+
+		world_connect(world);
+		created_us = end->peer->current->created_us;
+		for (int late = 0; late < 2; late++) {
+			int from = sending ? 0 : 1;
+			ssize_t len;
+
+			world->now_us = created_us + age_us[!sending] - !late;
+			len = world_seal(world, from, 64, bytes);
+			world_in(world, !from, bytes, (size_t)len);
+			assert_int_equal(!!(end->peer->pending &
+					    WG_PENDING_INITIATION), late);
+			assert_false(world->ends[1].peer->pending &
+				     WG_PENDING_INITIATION);
+		}
+		world_free(world);
+	}
+}
+
+/* More than 2^60 messages: either end asks, whoever began the session. */
+static void rekey_after_messages_is_for_both_ends(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		struct world *world = world_new(77, 0);
+		struct wg_peer *peer = world->ends[i].peer;
+		uint8_t bytes[WORLD_BUFFER];
+
+		world_connect(world);
+		world->now_us += 6 * US_PER_S;
+		peer->current->send_counter = WG_REKEY_AFTER_MESSAGES - 1;
+		assert_true(world_seal(world, i, 64, bytes) > 0);
+		assert_false(peer->pending & WG_PENDING_INITIATION);
+		assert_true(world_seal(world, i, 64, bytes) > 0);
+		assert_true(peer->pending & WG_PENDING_INITIATION);
+		world_run(world, US_PER_S);
+		assert_int_equal(world->ends[i].events[WG_EVENT_SESSION_UP],
+				 2);
+		assert_true(peer->current->initiator);
+		world_free(world);
+	}
+}
+
+/* Jitter is drawn anew for each try and stays below a third of a second. */
+static void jitter_spreads(void **state)
+{
+	uint64_t least = UINT64_MAX;
+	uint64_t most = 0;
+
+	(void)state;
+	for (uint64_t seed = 700; seed < 760; seed++) {
+		struct world *world = world_new(seed, 0);
+		uint64_t wait_us;
+
+		world->lossy = lose_all;
+		wg_peer_handshake(world->ends[0].peer, world->now_us);
+		world_pump(world);
+		wait_us = wg_next_deadline(world->ends[0].wg) - WORLD_START;
+		assert_in_range(wait_us, 5 * US_PER_S,
+				5 * US_PER_S + 333 * US_PER_MS);
+		least = wait_us < least ? wait_us : least;
+		most = wait_us > most ? wait_us : most;
+		world_free(world);
+	}
+	assert_true(most - least > 250 * US_PER_MS);
+}
+
 static void the_interval_can_be_set_for_tests(void **state)
 {
 	struct world *world = world_new(65, 7 * US_PER_S);
@@ -132,6 +210,12 @@ static void the_interval_can_be_set_for_tests(void **state)
 	world_connect(world);
 	talk(world, 3, 60 * US_PER_S);
 	assert_in_range(world->ends[0].sent[1], 8, 10);
+	world_free(world);
+	/* Below the 5 s between two handshakes too. */
+	world = world_new(65, 2 * US_PER_S);
+	world_connect(world);
+	talk(world, 3, 60 * US_PER_S);
+	assert_in_range(world->ends[0].sent[1], 27, 30);
 	world_free(world);
 }
 
@@ -181,18 +265,22 @@ static void keys_are_rejected_after_180_s(void **state)
 static void keys_are_wiped_after_540_s(void **state)
 {
 	struct world *world = world_new(68, 0);
+	uint64_t created_us[2];
 	struct wg_stats stats;
 
 	(void)state;
 	world_connect(world);
 	wg_stats(world->ends[0].wg, &stats);
 	assert_int_equal(stats.indices, 1);
-	world_run(world, 539 * US_PER_S);
-	assert_int_equal(world->ends[0].events[WG_EVENT_KEYS_WIPED], 0);
-	world_run(world, 2 * US_PER_S);
+	created_us[0] = world->ends[0].peer->current->created_us;
+	created_us[1] = world->ends[1].peer->current->created_us;
+	world_run(world, 541 * US_PER_S);
 	for (int i = 0; i < 2; i++) {
 		assert_int_equal(world->ends[i].events[WG_EVENT_KEYS_WIPED],
 				 1);
+		assert_int_equal(
+			world->ends[i].last_event_us[WG_EVENT_KEYS_WIPED],
+			created_us[i] + 540 * US_PER_S);
 		assert_null(world->ends[i].peer->current);
 		wg_stats(world->ends[i].wg, &stats);
 		assert_int_equal(stats.indices, 0);
@@ -350,6 +438,9 @@ int main(void)
 		cmocka_unit_test(demand_right_after_giving_up_is_kept),
 		cmocka_unit_test(a_lost_response_is_retried),
 		cmocka_unit_test(the_initiator_rekeys_after_120_s_of_sending),
+		cmocka_unit_test(rekey_times_are_exact),
+		cmocka_unit_test(rekey_after_messages_is_for_both_ends),
+		cmocka_unit_test(jitter_spreads),
 		cmocka_unit_test(the_interval_can_be_set_for_tests),
 		cmocka_unit_test(
 			the_initiator_rekeys_when_receiving_at_165_s),
