@@ -259,6 +259,7 @@ struct conn {
 	struct range dsack;			/* RFC 2883; empty: none */
 	uint32_t epoch_read;		/* window tuning */
 	uint32_t rcv_rtt_us;
+	uint32_t rcv_round;		/* what was read in the last one */
 
 	uint32_t srtt_us;
 	uint32_t rttvar_us;

@@ -8,7 +8,8 @@
  * 7323 (window scale, timestamps, PAWS), 2018 and 6675 (SACK), 5681 and
  * 6582 (congestion, fast recovery), 9438 (CUBIC), 6298 (RTO), 6928 (initial
  * window), 3042 (limited transmit), 6937 (PRR), 8985 (RACK-TLP),
- * 2883 (D-SACK), 3522 (Eifel), 5961 (blind attacks).
+ * 2883 (D-SACK), 3522 (Eifel), 5961 (blind attacks); and BBR after
+ * draft-ietf-ccwg-bbr, with its pacing (bbr.c says where it departs).
  *
  * How the owner drives it, all on one thread:
  *
@@ -91,7 +92,8 @@ struct ns_config {
 	void *user;
 	bool verify_checksums;		/* off: the tunnel authenticates */
 	enum ns_congestion congestion;
-	uint32_t send_cap;		/* 4 MiB: accepted, not yet acked */
+	/* 4 MiB: accepted, not yet acked; less while the path takes less. */
+	uint32_t send_cap;
 	uint32_t receive_start;		/* 256 KiB: the first window */
 	uint32_t receive_cap;		/* 8 MiB: the window grows up to it */
 	uint32_t connection_cap;	/* 65,536 with those in TIME_WAIT */
@@ -220,7 +222,10 @@ void ns_listener_close(struct ns_listener *listener);
  * ERR_RESET, ERR_CLOSED.
  */
 int ns_stream_state(const struct stream *stream);
-/* Most accepted and not acknowledged bytes; what is over stays. */
+/*
+ * Most accepted and not acknowledged bytes (below it the stack takes what is
+ * of use to the path, 1 MiB at least); what is over stays.
+ */
 void ns_stream_set_send_cap(struct stream *stream, uint32_t cap);
 /* From now on; NS_AUTO, too, begins anew. */
 void ns_stream_set_congestion(struct stream *stream,

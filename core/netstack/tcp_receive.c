@@ -17,6 +17,9 @@
 
 #define FULL_SEGMENT 512	/* less is a message, not a part of a bulk */
 #define ACK_WAIT_MIN_US (1 * US_PER_MS)
+#define ACKS_A_ROUND 4
+#define THIN_ROUND 32u		/* segments; fewer are acknowledged singly */
+#define ACK_BYTES_CAP (64u << 10)
 
 static void ack_now(struct conn *conn)
 {
@@ -125,18 +128,29 @@ static uint32_t path_rtt_us(const struct conn *conn)
 	return conn->srtt_us ? conn->srtt_us : conn->rcv_rtt_us;
 }
 
+/* How much may come before it must be acknowledged. */
+static uint32_t ack_every(const struct conn *conn)
+{
+	if (path_rtt_us(conn) < MODEL_RTT_US)
+		return 2u * conn->rcv_mss;
+	if (conn->rcv_round < THIN_ROUND * conn->rcv_mss)
+		return conn->rcv_mss;
+	return min_u32(conn->rcv_round / ACKS_A_ROUND, ACK_BYTES_CAP);
+}
+
 static void schedule_ack(struct conn *conn, uint32_t len, uint64_t now_us)
 {
 	bool full = len >= conn->rcv_mss && len >= FULL_SEGMENT;
-	uint64_t wait_us = full ? ACK_WAIT_MIN_US : path_rtt_us(conn) / 4;
+	uint64_t wait_us = path_rtt_us(conn) / (full ? 8 : 4);
 
 	conn->rcv_mss = (uint16_t)max_u32(conn->rcv_mss,
 					  min_u32(len, UINT16_MAX));
 	conn->rcv_unacked += len;
-	if (conn->rcv_unacked >= 2u * conn->rcv_mss ||
-	    (full && path_rtt_us(conn) >= MODEL_RTT_US)) {
-		ack_now(conn);
-		return;
+	if (conn->rcv_unacked >= 2u * conn->rcv_mss || full) {
+		if (conn->rcv_unacked >= ack_every(conn)) {
+			ack_now(conn);
+			return;
+		}
 	}
 	if (wait_us < ACK_WAIT_MIN_US)
 		wait_us = ACK_WAIT_MIN_US;
@@ -273,6 +287,7 @@ static void tune(struct conn *conn)
 		return;
 	got = conn->rcv_read - conn->epoch_read;
 	got = min_u32(got, NS_RECEIVE_CAP_MAX);
+	conn->rcv_round = got;
 	if (got > conn->rcv_cap / 4)
 		conn->rcv_cap = min_u32(got * 4,
 					conn->ns->config.receive_cap);
