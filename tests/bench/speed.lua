@@ -11,7 +11,8 @@ app.options = {
   { "--seconds", type = "number", default = 3, help = "for how long" },
   { "--streams", type = "integer", default = 1, help = "at once" },
   { "--wait-direct", type = "number", default = 0, help = "seconds to wait for a direct path" },
-  { "--drain", help = "an agent that is not the Go peer" , type = "boolean", default = false },
+  { "--bytes", type = "number", default = math.huge, help = "end after so many, if that is sooner" },
+  { "--drain", help = "an agent that is not the Go peer", type = "boolean", default = false },
 }
 
 local SPEEDTEST, SINK = 3, 9
@@ -33,13 +34,13 @@ local function down(conn, args)
   repeat
     local data = stream:receive_any(1 << 18, { timeout = math.max(deadline - tunnel.now(), 0.001) })
     bytes = bytes + (data and #data or 0)
-  until not data or tunnel.now() >= deadline
+  until not data or bytes >= args.bytes or tunnel.now() >= deadline
   return bytes
 end
 
-local function blast(stream, deadline)
+local function blast(stream, deadline, limit)
   local bytes = 0
-  while tunnel.now() < deadline do
+  while bytes < limit and tunnel.now() < deadline do
     if not stream:send(block) then break end
     bytes = bytes + #block
   end
@@ -48,7 +49,7 @@ end
 
 local function up_and_drain(conn, args)
   local stream <close> = request(conn, args)
-  local bytes = blast(stream, tunnel.now() + args.seconds)
+  local bytes = blast(stream, tunnel.now() + args.seconds, args.bytes)
   stream:flush()
   return bytes
 end
@@ -57,7 +58,7 @@ local function up(conn, args)
   if args.drain then return up_and_drain(conn, args) end
   local stream <close> = assert(conn:dial("tcp", SINK))
   local deadline, arrived = tunnel.now() + args.seconds, 0
-  local sender = tunnel.spawn(blast, stream, deadline)
+  local sender = tunnel.spawn(blast, stream, deadline, args.bytes)
   repeat
     local line = stream:receive("l", { timeout = math.max(deadline - tunnel.now(), 0.001) })
     arrived = math.tointeger(line) or arrived
