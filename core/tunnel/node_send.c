@@ -5,8 +5,8 @@
  * packet that turns out to go elsewhere is copied there, or held with its
  * peer while there is no room. The socket always has room. When all peers are
  * on one relay and that is full or down, packets simply stay where they are.
- * With several, a relay that is up is waited for; if it is down, only its own
- * peers wait.
+ * With several, a relay that is up is waited for (100 ms); if it is down or takes
+ * nothing, only its own peers wait.
  */
 #include <string.h>
 
@@ -182,7 +182,7 @@ static void send_packet(struct node *node, struct relay *relay, uint8_t *room,
 		hold(peer, packet, len);
 	}
 	node->fill_direct = peer->direct;
-	if (!peer->direct && relay_up(peer->relay))
+	if (!peer->direct && node_relay_is_waited_for(peer->relay))
 		node->last = peer->relay;
 }
 
