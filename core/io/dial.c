@@ -37,6 +37,7 @@ struct dial {
 
 	char *method;
 	char *protocol;
+	char *cert_name;		/* NULL: the URL's host */
 	char *headers;			/* ready to be sent */
 	const uint8_t *body;
 	size_t body_len;
@@ -293,7 +294,7 @@ static int on_event(struct sock *sock, struct lws *wsi,
 		drop_literal_name(d, wsi);
 		return 0;
 	case LWS_CALLBACK_OPENSSL_PERFORM_SERVER_CERT_VERIFICATION:
-		return tls_verify(&d->url, in, len != 0, &d->verify_error);
+		return tls_verify(&d->url, d->cert_name, in, len != 0, &d->verify_error);
 	case LWS_CALLBACK_CLIENT_APPEND_HANDSHAKE_HEADER:
 		return append_headers(d, wsi, in, len);
 	case LWS_CALLBACK_CLIENT_HTTP_WRITEABLE:
@@ -358,7 +359,7 @@ static void connect_to(struct dial *d)
 		info.ssl_connection |= LCCSCF_USE_SSL;
 	/* Cut at its first ':', the name would fit no certificate; see
 	 * tls_verify.c for what checks it. */
-	if (d->url.literal)
+	if (d->url.literal || d->cert_name)
 		info.ssl_connection |= LCCSCF_SKIP_SERVER_CERT_HOSTNAME_CHECK;
 	d->connected = false;
 	d->ended = false;
@@ -421,15 +422,19 @@ static int prepare(struct dial *d, const struct dial_request *request,
 		return err;
 	d->method = strdup(request->method);
 	d->protocol = request->protocol ? strdup(request->protocol) : NULL;
-	if (!d->method || (request->protocol && !d->protocol))
+	d->cert_name = request->cert_name ? strdup(request->cert_name) : NULL;
+	if (!d->method || (request->protocol && !d->protocol) ||
+	    (request->cert_name && !d->cert_name))
 		return error_set(error, ERR_NOMEM, "out of memory");
 	return dial_headers(request, &d->headers, error);
 }
 
-static int start_resolving(struct dial *d, struct error *error)
+/* A proxy is told the name, whatever the address. */
+static int start_resolving(struct dial *d, const char *address,
+			   struct error *error)
 {
 	int err = proxy_for(&d->io->proxies, &d->url, &d->proxy, error);
-	const char *host = d->url.host;
+	const char *host = address ? address : d->url.host;
 	uint16_t port = d->url.port;
 
 	if (err < 0)
@@ -465,7 +470,7 @@ int dial_new(struct io *io, const struct dial_request *request,
 	d->probe.watcher.fd = -1;
 	err = prepare(d, request, error);
 	if (err == 0)
-		err = start_resolving(d, error);
+		err = start_resolving(d, request->address, error);
 	if (err < 0) {
 		d->resolve = NULL;
 		dial_free(d);
@@ -494,6 +499,7 @@ void dial_free(struct dial *d)
 	probe_stop(&d->probe);
 	free(d->method);
 	free(d->protocol);
+	free(d->cert_name);
 	free(d->headers);
 	free(d);
 }
