@@ -34,6 +34,7 @@ struct dial {
 
 	char *method;
 	char *protocol;
+	char *cert_name;		/* NULL: the URL's host */
 	char *headers;			/* ready to be sent */
 	const uint8_t *body;
 	size_t body_len;
@@ -258,7 +259,7 @@ static int on_event(struct sock *sock, struct lws *wsi,
 		drop_literal_name(d, wsi);
 		return 0;
 	case LWS_CALLBACK_OPENSSL_PERFORM_SERVER_CERT_VERIFICATION:
-		return tls_verify(&d->url, in, len != 0, &d->verify_error);
+		return tls_verify(&d->url, d->cert_name, in, len != 0, &d->verify_error);
 	case LWS_CALLBACK_CLIENT_APPEND_HANDSHAKE_HEADER:
 		return append_headers(d, wsi, in, len);
 	case LWS_CALLBACK_CLIENT_HTTP_WRITEABLE:
@@ -303,7 +304,7 @@ static void connect_to(struct dial *d)
 		info.ssl_connection |= LCCSCF_USE_SSL;
 	/* Cut at its first ':', the name would fit no certificate; see
 	 * tls_verify.c for what checks it. */
-	if (d->url.literal)
+	if (d->url.literal || d->cert_name)
 		info.ssl_connection |= LCCSCF_SKIP_SERVER_CERT_HOSTNAME_CHECK;
 	d->connected = false;
 	d->ended = false;
@@ -366,7 +367,9 @@ static int prepare(struct dial *d, const struct dial_request *request,
 		return err;
 	d->method = strdup(request->method);
 	d->protocol = request->protocol ? strdup(request->protocol) : NULL;
-	if (!d->method || (request->protocol && !d->protocol))
+	d->cert_name = request->cert_name ? strdup(request->cert_name) : NULL;
+	if (!d->method || (request->protocol && !d->protocol) ||
+	    (request->cert_name && !d->cert_name))
 		return error_set(error, ERR_NOMEM, "out of memory");
 	return dial_headers(request, &d->headers, error);
 }
@@ -376,6 +379,7 @@ int dial_new(struct io *io, const struct dial_request *request,
 	     struct error *error)
 {
 	struct dial *d = calloc(1, sizeof(*d));
+	const char *host;
 	int err;
 
 	if (!d)
@@ -392,9 +396,10 @@ int dial_new(struct io *io, const struct dial_request *request,
 	d->probe.loop = &io->loop;
 	d->probe.watcher.fd = -1;
 	err = prepare(d, request, error);
-	if (err == 0 && (err = resolve_start(io, d->url.host, d->url.port,
+	host = request->address ? request->address : d->url.host;
+	if (err == 0 && (err = resolve_start(io, host, d->url.port,
 					     on_resolved, d, &d->resolve)) < 0)
-		error_set(error, err, "cannot resolve %s", d->url.host);
+		error_set(error, err, "cannot resolve %s", host);
 	if (err < 0) {
 		d->resolve = NULL;
 		dial_free(d);
@@ -423,6 +428,7 @@ void dial_free(struct dial *d)
 	probe_stop(&d->probe);
 	free(d->method);
 	free(d->protocol);
+	free(d->cert_name);
 	free(d->headers);
 	free(d);
 }

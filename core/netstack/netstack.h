@@ -134,6 +134,8 @@ void ns_free(struct ns *ns);
  * its owner is told by ns_dispatch(). What was closed before is dropped.
  */
 void ns_fail(struct ns *ns, int err);
+/* The same for those that are established: what still dials goes on. */
+void ns_fail_established(struct ns *ns, int err);
 
 /* One whole IPv6 packet. Never fails: what is wrong is counted. */
 void ns_in(struct ns *ns, const uint8_t *packet, size_t len, uint64_t now_us);

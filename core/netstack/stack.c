@@ -114,13 +114,13 @@ void ns_free(struct ns *ns)
 	free(ns);
 }
 
-void ns_fail(struct ns *ns, int err)
+static void fail_all(struct ns *ns, int err, bool dialling)
 {
-	ns_ping_cancel(ns);
 	list_each(at, safe, &ns->all) {
 		struct conn *conn = container_of(at, struct conn, all);
 
-		if (conn->state == TCP_CLOSED)
+		if (conn->state == TCP_CLOSED ||
+		    (conn->state == TCP_SYN_SENT && !dialling))
 			continue;
 		if (conn->state != TCP_SYN_SENT &&
 		    conn->state != TCP_TIME_WAIT)
@@ -128,6 +128,17 @@ void ns_fail(struct ns *ns, int err)
 		ns_conn_end(conn, err);
 	}
 	ns_reap(ns);
+}
+
+void ns_fail(struct ns *ns, int err)
+{
+	ns_ping_cancel(ns);
+	fail_all(ns, err, true);
+}
+
+void ns_fail_established(struct ns *ns, int err)
+{
+	fail_all(ns, err, false);
 }
 
 void ns_wake(struct ns *ns)

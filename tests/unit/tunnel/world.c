@@ -127,12 +127,39 @@ static void site_tick(struct timer *timer)
 
 WITH_MEMORY(site_tick, (struct timer *timer), timer)
 
+static void answer_late(struct timer *timer)
+{
+	struct site *site = timer->user;
+
+	exchange_respond(site->waiting, 200, NULL, "", 0);
+}
+
+WITH_MEMORY(answer_late, (struct timer *timer), timer)
+
+/* One at a time, and its call is not cancelled meanwhile. */
+static void answer_in(struct site *site, struct exchange *exchange,
+		      uint64_t us)
+{
+	assert_false(timer_active(&site->late));
+	site->waiting = exchange;
+	timer_set(site->world->loop, &site->late,
+		  loop_now_us(site->world->loop) + us);
+}
+
 static void serve_relay(struct site *site, struct exchange *exchange,
 			const struct server_request *request)
 {
 	bool upgrade = request->kind == EXCHANGE_UPGRADE;
 	struct site_conn *c;
 
+	if (strstr(request->path, "/latency-check")) {
+		site->latency_checks++;
+		if (site->far_us)
+			answer_in(site, exchange, site->far_us);
+		else
+			exchange_respond(exchange, 200, NULL, "", 0);
+		return;
+	}
 	site->last_us = loop_now_us(site->world->loop);
 	site->upgrades += upgrade;
 	site->websockets += !upgrade;
@@ -174,6 +201,34 @@ void site_freeze(struct site *site, bool frozen)
 			      frozen);
 }
 
+static void say(struct site *site, enum derp_type type, const void *body,
+		size_t len)
+{
+	uint8_t frame[256];
+
+	assert_true(DERP_HEADER_LEN + len <= sizeof(frame));
+	derp_put_header(frame, type, len);
+	if (len)
+		memcpy(frame + DERP_HEADER_LEN, body, len);
+	list_each(at, next, &site->conns)
+		channel_send(container_of(at, struct site_conn, link)->channel,
+			     frame, DERP_HEADER_LEN + len);
+}
+
+void site_say_restarting(struct site *site, uint32_t in_ms, uint32_t for_ms)
+{
+	uint8_t body[8];
+
+	be_store(body, in_ms, 4);
+	be_store(body + 4, for_ms, 4);
+	say(site, DERP_RESTARTING, body, sizeof(body));
+}
+
+void site_say_health(struct site *site, const char *text)
+{
+	say(site, DERP_HEALTH, text, strlen(text));
+}
+
 size_t site_conns(const struct site *site)
 {
 	size_t count = 0;
@@ -194,6 +249,7 @@ static void init_site(struct world *world, int64_t region)
 	key_private(&world->rng, &key);
 	derp_relay_init(&site->relay, &key, &world->rng);
 	site->timer = (struct timer){ .fire = site_tick_served, .user = site };
+	site->late = (struct timer){ .fire = answer_late_served, .user = site };
 }
 
 /* --- the coordinate endpoint ---------------------------------------- */

@@ -43,16 +43,18 @@ extern unsigned world_has_memory;
 struct site {
 	struct world *world;
 	struct derp_relay relay;
-	struct timer timer;
+	struct timer timer, late;
+	struct exchange *waiting;	/* for the answer to a latency check */
 	struct list conns;
 	/* faults */
 	int refuse;		/* every request, with this status */
 	int refuse_upgrade;	/* upgrades only */
 	bool deaf;		/* takes all, says and forwards nothing */
 	bool frozen;		/* reads nothing */
+	uint64_t far_us;	/* latency checks are answered that late */
 	const char *garbage;	/* said instead of the server key */
 	/* what was seen */
-	unsigned upgrades, websockets;
+	unsigned upgrades, websockets, latency_checks;
 	uint64_t last_us;	/* of a request */
 	size_t bytes_in;
 };
@@ -102,6 +104,8 @@ void site_cut(struct site *site);
 /* The connections there are say and hear nothing more: a forgetful NAT. */
 void site_mute(struct site *site);
 void site_freeze(struct site *site, bool frozen);
+void site_say_restarting(struct site *site, uint32_t in_ms, uint32_t for_ms);
+void site_say_health(struct site *site, const char *text);
 size_t site_conns(const struct site *site);
 void world_cut_coordinate(struct world *world);
 size_t world_sockets(const struct world *world);
