@@ -129,16 +129,9 @@ static void on_peer_gone(void *user, struct relay *relay,
 		  (long long)relay_region(relay), text);
 }
 
-static void on_stalled(void *user, struct relay *relay)
-{
-	(void)relay;
-	node_kick(user);	/* for the peers of other relays */
-}
-
 static const struct relay_events events = {
 	.on_packet = on_packet,
 	.on_writable = on_writable,
-	.on_stalled = on_stalled,
 	.on_peer_gone = on_peer_gone,
 };
 
