@@ -138,6 +138,15 @@ struct bbr {
 	bool advance : 1;	/* the filter, when UP has been answered */
 };
 
+struct hystart {
+	uint32_t round_end;	/* 0: none begun */
+	uint32_t last_us;	/* least round trip of the last round */
+	uint32_t least_us;	/* of this one */
+	uint32_t baseline_us;	/* where the conservative part began */
+	uint8_t samples;
+	uint8_t slow_rounds;	/* of the conservative part; 0: not in it */
+};
+
 struct congestion {
 	uint32_t window;	/* bytes */
 	uint32_t threshold;
@@ -151,7 +160,10 @@ struct congestion {
 	uint64_t epoch_us;	/* CUBIC, 0: none begun */
 	uint32_t prior;		/* window before the last reduction */
 	uint32_t prior_threshold;
-	struct bbr bbr;
+	union {
+		struct bbr bbr;
+		struct hystart hystart;
+	};
 };
 
 struct conn;
@@ -282,6 +294,7 @@ struct conn {
 	uint64_t started_us;		/* SYN, or the stall of retransmits */
 	uint64_t sent_us;		/* last data */
 	uint64_t heard_us;
+	uint64_t lossy_us;		/* last out of order; 0: never */
 	uint64_t challenge_us;
 	uint64_t keepalive_us;
 	/* Deadlines. */

@@ -300,6 +300,29 @@ static void test_short_paths(void **state)
 	pair_clear(&pair);
 }
 
+/* RFC 9406: the first slow start ends before a long queue runs over. */
+static void test_hystart(void **state)
+{
+	struct link_config link = {
+		.delay_us = 25 * US_PER_MS, .us_per_packet = SLOW / 4,
+		.queue_cap = 1400,
+	};
+	struct pair pair;
+	const struct conn *conn;
+	struct ns_stats stats;
+
+	(void)state;
+	pair_init(&pair, &link, NS_CUBIC);
+	conn = conn_of(&pair.ends[0]);
+	send_for(&pair, sizeof(data), 700 * US_PER_MS);
+	ns_get_stats(pair.wire.ns[0], &stats);
+	assert_int_equal(stats.retransmits, 0);
+	/* 40 Mbit/s and 50 ms are 250 KB; doubling would make it 10 MB. */
+	assert_true(conn->congestion.hystart.slow_rounds > 1);
+	between(200000, conn->congestion.window, 1500000);
+	pair_clear(&pair);
+}
+
 /* When the peer's SYN-ACK says nothing of the round trip, the first ACK. */
 static bool lose_first(struct wire *wire, int from, const uint8_t *packet,
 		       size_t len)
@@ -338,6 +361,7 @@ int main(void)
 		cmocka_unit_test(test_none_starves),
 		cmocka_unit_test(test_pacing),
 		cmocka_unit_test(test_short_paths),
+		cmocka_unit_test(test_hystart),
 		cmocka_unit_test(test_unknown_round_trip),
 	};
 

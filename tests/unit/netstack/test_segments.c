@@ -71,6 +71,46 @@ static void test_delayed_ack(void **state)
 	script_clear(&s);
 }
 
+/* Once something was missing: two ACKs for a batch, one for one segment. */
+static void test_acks_that_get_lost(void **state)
+{
+	struct script s;
+	uint8_t full[FULL] = { 0 };
+	struct put put = { .ack = 1, .data = full, .len = FULL };
+
+	(void)state;
+	script_init(&s, true, true, NULL);
+	for (uint32_t i = 0; i < 4; i++) {
+		put.seq = 1 + i * FULL;
+		script_put(&s, &put);
+	}
+	script_expect(&s, 1, 0, TCP_ACK);
+	script_none(&s);
+	put.seq = 1 + 5 * FULL;
+	script_put(&s, &put);
+	script_expect(&s, 1, 0, TCP_ACK);
+	script_none(&s);
+	for (uint32_t i = 4; i < 8; i++) {
+		put.seq = 1 + i * FULL;
+		script_put(&s, &put);
+	}
+	script_expect(&s, 1, 0, TCP_ACK);
+	script_expect(&s, 1, 0, TCP_ACK);
+	script_none(&s);
+	put.seq = 1 + 8 * FULL;
+	script_put(&s, &put);
+	script_expect(&s, 1, 0, TCP_ACK);
+	script_none(&s);
+	script_wait(&s, 11 * US_PER_S);
+	for (uint32_t i = 9; i < 12; i++) {
+		put.seq = 1 + i * FULL;
+		script_put(&s, &put);
+	}
+	script_expect(&s, 1, 0, TCP_ACK);
+	script_none(&s);
+	script_clear(&s);
+}
+
 /* RFC 6928: ten segments at once, and no more before an answer. */
 static void test_initial_window(void **state)
 {
@@ -998,6 +1038,7 @@ int main(void)
 		cmocka_unit_test(test_delayed_ack),
 		cmocka_unit_test(test_sack_sent),
 		cmocka_unit_test(test_duplicate_acks),
+		cmocka_unit_test(test_acks_that_get_lost),
 		cmocka_unit_test(test_initial_window),
 		cmocka_unit_test(test_too_big_ignored),
 		cmocka_unit_test(test_fast_retransmit),
