@@ -26,7 +26,13 @@ static void member_home(void *user)
 	member->home = true;
 }
 
+static void member_changed(void *user)
+{
+	((struct member *)user)->changes++;
+}
+
 static const struct node_events node_events = {
+	.on_changed = member_changed,
 	.on_session = member_session,
 	.on_silent = member_silent,
 	.on_home = member_home,
