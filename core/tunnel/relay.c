@@ -122,7 +122,6 @@ static void channel_message(void *user, const uint8_t *data, size_t len)
 		relay_lost(relay, &error);
 		return;
 	}
-	relay->pinged = false;
 	relay_send_control(relay);
 	come_up_if_ready(relay);
 }

@@ -57,8 +57,8 @@ struct relay {
 	struct timer stall;	/* runs while there is no room */
 	struct timer refill;	/* the bucket has something again */
 	uint64_t full_us;	/* since when there is none */
-	uint64_t probe_us;	/* when the probe timer was set */
-	bool pinged;		/* and nothing has come since */
+	uint64_t probe_us;	/* what comes later is a sign of life */
+	bool pinged;		/* and a pong is one, too */
 	uint64_t up_us;		/* when it came up, while ready */
 	uint64_t down_us;	/* since when it is not ready */
 	uint64_t restart_us;	/* the relay said: wait so long, once */

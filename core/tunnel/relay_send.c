@@ -18,6 +18,7 @@
  * new connection, or waits for it. */
 #define PROBE_AFTER_US (2 * US_PER_S)
 #define PONG_WITHIN_US (2500 * US_PER_MS)
+#define LATE_US (500 * US_PER_MS)
 #define STALLED_US (100 * US_PER_MS)
 #define FULL_US (10 * US_PER_S)
 
@@ -28,12 +29,24 @@ static void set_probe(struct relay *relay, uint64_t after_us)
 		  relay->probe_us + after_us);
 }
 
+static void ping(struct relay *relay, uint64_t within_us)
+{
+	relay->pinged = derp_client_ping(&relay->derp, relay_now(relay)) == 0;
+	relay_send_control(relay);
+	set_probe(relay, within_us);
+}
+
+/* What was under way, or read late, is no sign of life after a change. */
 void relay_send_probe(struct relay *relay, uint64_t within_us)
 {
-	(void)derp_client_ping(&relay->derp, relay_now(relay));
-	relay_send_control(relay);
-	relay->pinged = true;
-	set_probe(relay, within_us);
+	ping(relay, within_us);
+	relay->probe_us += LATE_US;
+}
+
+static bool is_alive(const struct relay *relay)
+{
+	return relay->derp.heard_us > relay->probe_us ||
+	       (relay->pinged && relay->derp.ping_us == DEADLINE_NONE);
 }
 
 static void probe_fired(struct timer *timer)
@@ -41,17 +54,14 @@ static void probe_fired(struct timer *timer)
 	struct relay *relay = timer->user;
 	struct error error;
 
-	if (relay->derp.heard_us > relay->probe_us)
-		return;
-	if (relay->pinged) {
-		error_set(&error, ERR_TIMEOUT, "no answer to a ping in %llu ms",
-			  (unsigned long long)((relay_now(relay) -
-						relay->probe_us) /
-					       US_PER_MS));
+	if (is_alive(relay)) {
+		relay->pinged = false;
+	} else if (!relay->pinged) {
+		ping(relay, PONG_WITHIN_US);
+	} else {
+		error_set(&error, ERR_TIMEOUT, "no answer to a ping");
 		relay_lost(relay, &error);
-		return;
 	}
-	relay_send_probe(relay, PONG_WITHIN_US);
 }
 
 static void stall_fired(struct timer *timer)

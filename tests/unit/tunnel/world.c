@@ -4,8 +4,10 @@
 #include "core/tailnet/coordinate/node.h"
 
 #define QUEUE_CAP (256 * 1024)
+#define LATENCY_US 1000
 
 unsigned world_has_memory;
+static struct world *far_world;	/* the one there is */
 
 /* --- relays --------------------------------------------------------- */
 
@@ -127,25 +129,6 @@ static void site_tick(struct timer *timer)
 
 WITH_MEMORY(site_tick, (struct timer *timer), timer)
 
-static void answer_late(struct timer *timer)
-{
-	struct site *site = timer->user;
-
-	exchange_respond(site->waiting, 200, NULL, "", 0);
-}
-
-WITH_MEMORY(answer_late, (struct timer *timer), timer)
-
-/* One at a time, and its call is not cancelled meanwhile. */
-static void answer_in(struct site *site, struct exchange *exchange,
-		      uint64_t us)
-{
-	assert_false(timer_active(&site->late));
-	site->waiting = exchange;
-	timer_set(site->world->loop, &site->late,
-		  loop_now_us(site->world->loop) + us);
-}
-
 static void serve_relay(struct site *site, struct exchange *exchange,
 			const struct server_request *request)
 {
@@ -154,10 +137,7 @@ static void serve_relay(struct site *site, struct exchange *exchange,
 
 	if (strstr(request->path, "/latency-check")) {
 		site->latency_checks++;
-		if (site->far_us)
-			answer_in(site, exchange, site->far_us);
-		else
-			exchange_respond(exchange, 200, NULL, "", 0);
+		exchange_respond(exchange, 200, NULL, "", 0);
 		return;
 	}
 	site->last_us = loop_now_us(site->world->loop);
@@ -249,7 +229,6 @@ static void init_site(struct world *world, int64_t region)
 	key_private(&world->rng, &key);
 	derp_relay_init(&site->relay, &key, &world->rng);
 	site->timer = (struct timer){ .fire = site_tick_served, .user = site };
-	site->late = (struct timer){ .fire = answer_late_served, .user = site };
 }
 
 /* --- the coordinate endpoint ---------------------------------------- */
@@ -510,9 +489,34 @@ static void add_region(struct world *world, int64_t id)
 	node->derp_port = 1;
 }
 
+/* Requests to a far site take their time; channels do not. */
+static int far_http(struct network *network, const struct http_request *request,
+		    http_done *done, void *user, struct http_call **out,
+		    struct error *error)
+{
+	struct world *world = far_world;
+	const char *site = strstr(request->url, "://r");
+	uint64_t far_us = site ? world->sites[site[4] - '0'].far_us : 0;
+	int err;
+
+	memory_network_set_latency(world->memory, LATENCY_US + far_us / 2);
+	err = world->memory_ops->http(network, request, done, user, out, error);
+	memory_network_set_latency(world->memory, LATENCY_US);
+	return err;
+}
+
+static void make_http_far(struct world *world)
+{
+	far_world = world;
+	world->memory_ops = world->network->ops;
+	world->ops = *world->memory_ops;
+	world->ops.http = far_http;
+	world->network->ops = &world->ops;
+}
+
 void world_init(struct world *world, uint64_t seed)
 {
-	struct memory_network_config config = { .latency_us = 1000,
+	struct memory_network_config config = { .latency_us = LATENCY_US,
 						.chunk_cap = 3000 };
 
 	const char *other = getenv("SEED");	/* to try more by hand */
@@ -531,6 +535,7 @@ void world_init(struct world *world, uint64_t seed)
 	config.service = &world->service;
 	assert_int_equal(memory_network_new(&config, &world->memory), 0);
 	world->network = memory_network_of(world->memory);
+	make_http_far(world);
 	for (int64_t id = 1; id <= WORLD_REGIONS; id++) {
 		add_region(world, id);
 		init_site(world, id);

@@ -43,8 +43,7 @@ extern unsigned world_has_memory;
 struct site {
 	struct world *world;
 	struct derp_relay relay;
-	struct timer timer, late;
-	struct exchange *waiting;	/* for the answer to a latency check */
+	struct timer timer;
 	struct list conns;
 	/* faults */
 	int refuse;		/* every request, with this status */
@@ -68,6 +67,8 @@ struct world {
 	size_t logged_len;
 	struct memory_network *memory;
 	struct network *network;
+	const struct network_ops *memory_ops;
+	struct network_ops ops;		/* the same, with far sites */
 	struct service service;
 	struct derp_map map;
 	struct site sites[WORLD_REGIONS + 1];	/* by region id */
