@@ -210,7 +210,7 @@ int lua_open(lua_State *L, struct lua_host *host, struct lua_sim *sim,
 	if (opening.app)
 		self->guest = script_guest_new(L, opening.app, opening.args);
 	/* From here to its wiping nothing may raise: there is a token. */
-	err = lua_sign_in(host, sim, opening.url, &opening.login, &error);
+	err = lua_sign_in(host, opening.sim, opening.url, &opening.login, &error);
 	if (err == 0 && start(self, &opening) < 0)
 		err = error_set(&error, ERR_NOMEM, "no memory for a tunnel");
 	login_clear(&opening.login);

@@ -138,6 +138,15 @@ struct bbr {
 	bool advance : 1;	/* the filter, when UP has been answered */
 };
 
+struct hystart {
+	uint32_t round_end;	/* 0: none begun */
+	uint32_t last_us;	/* least round trip of the last round */
+	uint32_t least_us;	/* of this one */
+	uint32_t baseline_us;	/* where the conservative part began */
+	uint8_t samples;
+	uint8_t slow_rounds;	/* of the conservative part; 0: not in it */
+};
+
 struct congestion {
 	uint32_t window;	/* bytes */
 	uint32_t threshold;
@@ -151,7 +160,10 @@ struct congestion {
 	uint64_t epoch_us;	/* CUBIC, 0: none begun */
 	uint32_t prior;		/* window before the last reduction */
 	uint32_t prior_threshold;
-	struct bbr bbr;
+	union {
+		struct bbr bbr;
+		struct hystart hystart;
+	};
 };
 
 struct conn;
@@ -282,6 +294,7 @@ struct conn {
 	uint64_t started_us;		/* SYN, or the stall of retransmits */
 	uint64_t sent_us;		/* last data */
 	uint64_t heard_us;
+	uint64_t lossy_us;		/* last out of order; 0: never */
 	uint64_t challenge_us;
 	uint64_t keepalive_us;
 	/* Deadlines. */
@@ -339,14 +352,6 @@ struct packet {
 	uint8_t bytes[];
 };
 
-/* A destination that takes nothing now, and what waits for it. */
-struct blocked {
-	struct list conns;		/* by conn.ready */
-	struct list packets;
-	unsigned packet_count;
-	uint8_t dst[NS_ADDRESS_LEN];
-};
-
 struct ns {
 	struct ns_config config;
 	uint8_t addresses[NS_ADDRESS_CAP][NS_ADDRESS_LEN];
@@ -356,6 +361,10 @@ struct ns {
 	struct hash udps;
 	struct list all;
 	struct list ready;
+	ns_gate *gate;			/* or NULL */
+	void *gate_user;
+	struct list shut;		/* conns that would be in `ready` */
+	struct list shut_queue;		/* likewise, of `queue` */
 	struct list notify;
 	struct list time_wait;
 	struct list dead;		/* ended orphans, until ns_reap() */
@@ -365,7 +374,6 @@ struct ns {
 	ns_unbound *unbound;		/* or NULL */
 	void *unbound_user;
 	struct hash listen_ports;
-	struct hash blocked;		/* destinations */
 	struct list udp_all;
 	struct list queue;
 	uint32_t queue_len;
@@ -376,6 +384,7 @@ struct ns {
 	uint32_t ping_count;
 	struct heap timers;		/* conns */
 	struct heap ping_timers;
+	struct hash ping_nonces;
 	struct raw raws[NS_RAW_CAP];
 	struct ns_stats stats;
 };
@@ -421,11 +430,6 @@ void ns_ready(struct conn *conn);
 void ns_notify(struct conn *conn);
 /* Brings the connection's place in the heap up to date. */
 void ns_conn_arm(struct conn *conn);
-
-/* blocked.c: true: it goes nowhere now, and was put where it waits. */
-bool ns_park_conn(struct ns *ns, struct conn *conn);
-bool ns_park_packet(struct ns *ns, struct packet *packet);
-void ns_blocked_free(struct ns *ns);
 
 /* ip.c */
 uint32_t ns_sum(const uint8_t *data, size_t len);

@@ -31,8 +31,9 @@
  * destinations or waiting packets: found by hash, kept in lists that are
  * taken from their heads, and in a heap of deadlines (O(log n)). Records of
  * sent segments and ranges received out of order are found by bisection,
- * and marked at most a bounded number of times each (records.c); only an
- * RTO, once in a stall, walks over what is in flight.
+ * and marked at most a bounded number of times each (records.c). A range in
+ * the middle moves those after it (8 KB at most). Only an RTO, or the undoing
+ * of a recovery, once each, walks over what is in flight.
  *
  * Times set from inside stream_* calls, which carry no `now`, begin when the
  * owner next comes by with one.
@@ -58,8 +59,6 @@
 #define NS_QUEUE_BYTES_CAP (1u << 20)
 #define NS_PING_CAP 64		/* pings under way */
 #define NS_TIME_WAIT_CAP 256	/* beyond it the oldest is given up */
-#define NS_BLOCKED_CAP 65536	/* destinations, ns_set_blocked() */
-#define NS_BLOCKED_QUEUE_CAP 64	/* made packets that wait for one of them */
 #define NS_RECEIVE_CAP_MAX (1u << 23)
 #define NS_SEND_CAP_MAX (1u << 26)
 #define NS_HEADER_ICMPV6 58
@@ -151,6 +150,8 @@ void ns_free(struct ns *ns);
  * its owner is told by ns_dispatch(). What was closed before is dropped.
  */
 void ns_fail(struct ns *ns, int err);
+/* The same for those that are established: what still dials goes on. */
+void ns_fail_established(struct ns *ns, int err);
 
 /* One whole IPv6 packet. Never fails: what is wrong is counted. */
 void ns_in(struct ns *ns, const uint8_t *packet, size_t len, uint64_t now_us);
@@ -160,16 +161,13 @@ void ns_in(struct ns *ns, const uint8_t *packet, size_t len, uint64_t now_us);
  */
 size_t ns_out(struct ns *ns, uint8_t *out, size_t cap, uint64_t now_us);
 /*
- * While `dst` is blocked, ns_out() passes over what goes there (streams and
- * made packets alike) without looking at it again; the others go on. Once
- * unblocked, what has waited is ready, in its old order, and wake() called.
- * Of made packets at most NS_BLOCKED_QUEUE_CAP wait, later ones are dropped.
- * Setting what is set already does nothing. Costs one look-up, whatever
- * waits. 0, ERR_LIMIT (NS_BLOCKED_CAP) or ERR_NOMEM; both only from
- * blocking, and `dst` stays as it was.
+ * For an owner with several ways out: asked before a packet to `dst` is made
+ * or handed out, from inside ns_out(). What is for a shut destination waits,
+ * and stops nothing else, until ns_gate_opened() has all of it asked again.
  */
-int ns_set_blocked(struct ns *ns, const uint8_t dst[NS_ADDRESS_LEN],
-		   bool blocked);
+typedef bool ns_gate(void *user, const uint8_t dst[NS_ADDRESS_LEN]);
+void ns_set_gate(struct ns *ns, ns_gate *gate, void *user);
+void ns_gate_opened(struct ns *ns);
 uint64_t ns_next_deadline(const struct ns *ns);
 void ns_tick(struct ns *ns, uint64_t now_us);
 /* Delivers deferred callbacks; those caused meanwhile wait for the next. */

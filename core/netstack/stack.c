@@ -4,6 +4,8 @@
 
 #include "core/netstack/internal.h"
 
+#define IPV6_DST 24	/* offset in the header */
+
 static uint32_t or_u32(uint32_t value, uint32_t otherwise, uint32_t most)
 {
 	return min_u32(value ? value : otherwise, most);
@@ -51,9 +53,11 @@ int ns_new(const struct ns_config *config, struct ns **out)
 	hash_init(&ns->conns, config->rng);
 	hash_init(&ns->udps, config->rng);
 	hash_init(&ns->listen_ports, config->rng);
-	hash_init(&ns->blocked, config->rng);
+	hash_init(&ns->ping_nonces, config->rng);
 	list_init(&ns->all);
 	list_init(&ns->ready);
+	list_init(&ns->shut);
+	list_init(&ns->shut_queue);
 	list_init(&ns->notify);
 	list_init(&ns->time_wait);
 	list_init(&ns->dead);
@@ -70,7 +74,7 @@ static void free_lists(struct ns *ns)
 {
 	struct list *link;
 
-	ns_blocked_free(ns);
+	ns_gate_opened(ns);
 	while ((link = list_pop(&ns->queue)) != NULL)
 		free(container_of(link, struct packet, link));
 	while ((link = list_pop(&ns->pings_done)) != NULL)
@@ -104,18 +108,19 @@ void ns_free(struct ns *ns)
 	hash_clear(&ns->conns);
 	hash_clear(&ns->udps);
 	hash_clear(&ns->listen_ports);
+	hash_clear(&ns->ping_nonces);
 	heap_clear(&ns->timers);
 	heap_clear(&ns->ping_timers);
 	free(ns);
 }
 
-void ns_fail(struct ns *ns, int err)
+static void fail_all(struct ns *ns, int err, bool dialling)
 {
-	ns_ping_cancel(ns);
 	list_each(at, safe, &ns->all) {
 		struct conn *conn = container_of(at, struct conn, all);
 
-		if (conn->state == TCP_CLOSED)
+		if (conn->state == TCP_CLOSED ||
+		    (conn->state == TCP_SYN_SENT && !dialling))
 			continue;
 		if (conn->state != TCP_SYN_SENT &&
 		    conn->state != TCP_TIME_WAIT)
@@ -123,6 +128,17 @@ void ns_fail(struct ns *ns, int err)
 		ns_conn_end(conn, err);
 	}
 	ns_reap(ns);
+}
+
+void ns_fail(struct ns *ns, int err)
+{
+	ns_ping_cancel(ns);
+	fail_all(ns, err, true);
+}
+
+void ns_fail_established(struct ns *ns, int err)
+{
+	fail_all(ns, err, false);
 }
 
 void ns_wake(struct ns *ns)
@@ -245,18 +261,62 @@ void ns_tick(struct ns *ns, uint64_t now_us)
 	ns_reap(ns);
 }
 
-static size_t queue_out(struct ns *ns, uint8_t *out)
+void ns_set_gate(struct ns *ns, ns_gate *gate, void *user)
+{
+	ns->gate = gate;
+	ns->gate_user = user;
+	ns_gate_opened(ns);
+}
+
+/* In order, before what has come since. */
+static void put_back(struct list *shut, struct list *to)
 {
 	struct list *link;
-	struct packet *packet;
+
+	while (!list_empty(shut)) {
+		link = shut->prev;
+		list_remove(link);
+		list_add_tail(to->next, link);
+	}
+}
+
+void ns_gate_opened(struct ns *ns)
+{
+	if (list_empty(&ns->shut) && list_empty(&ns->shut_queue))
+		return;
+	put_back(&ns->shut, &ns->ready);
+	put_back(&ns->shut_queue, &ns->queue);
+	ns_wake(ns);
+}
+
+static bool may_leave(const struct ns *ns, const uint8_t *dst)
+{
+	return !ns->gate || ns->gate(ns->gate_user, dst);
+}
+
+/* The first made packet that may leave, or NULL. */
+static struct packet *pop_packet(struct ns *ns)
+{
+	struct list *link;
+
+	while ((link = list_pop(&ns->queue)) != NULL) {
+		struct packet *packet =
+			container_of(link, struct packet, link);
+
+		if (may_leave(ns, packet->bytes + IPV6_DST))
+			return packet;
+		list_add_tail(&ns->shut_queue, link);
+	}
+	return NULL;
+}
+
+static size_t queue_out(struct ns *ns, uint8_t *out)
+{
+	struct packet *packet = pop_packet(ns);
 	size_t len;
 
-	do {
-		link = list_pop(&ns->queue);
-		if (!link)
-			return 0;
-		packet = container_of(link, struct packet, link);
-	} while (ns_park_packet(ns, packet));
+	if (!packet)
+		return 0;
 	len = packet->len;
 	memcpy(out, packet->bytes, len);
 	ns->queue_len--;
@@ -272,8 +332,11 @@ static size_t conns_out(struct ns *ns, uint8_t *out, uint64_t now_us)
 						 ready);
 		size_t len;
 
-		if (ns_park_conn(ns, conn))
+		if (!may_leave(ns, conn->remote)) {
+			list_remove(&conn->ready);
+			list_add_tail(&ns->shut, &conn->ready);
 			continue;
+		}
 		len = ns_conn_out(conn, out, now_us);
 		if (conn->timer.slot)
 			ns_conn_arm(conn);

@@ -7,7 +7,9 @@
  * segment, and over a path of MODEL_RTT_US or more every full segment (what
  * comes in one batch gets one ACK all the same). A sender that lost much has
  * a window of a few segments; an ACK held back costs it round trips, and
- * makes its time-out longer. On short paths a single one waits a
+ * makes its time-out longer. While segments get lost and few are under way,
+ * a batch gets two ACKs, for RFC 5681 4.2 allows one a segment: when the only
+ * one is lost, the sender has nothing but its time-out. On short paths a single one waits a
  * millisecond, and small ones a quarter of a round trip, for an answer that
  * can carry the ACK.
  */
@@ -17,6 +19,7 @@
 
 #define FULL_SEGMENT 512	/* less is a message, not a part of a bulk */
 #define ACK_WAIT_MIN_US (1 * US_PER_MS)
+#define LOSSY_US (10 * US_PER_S)
 #define ACKS_A_ROUND 4
 #define THIN_ROUND 32u		/* segments; fewer are acknowledged singly */
 #define ACK_BYTES_CAP (64u << 10)
@@ -128,6 +131,18 @@ static uint32_t path_rtt_us(const struct conn *conn)
 	return conn->srtt_us ? conn->srtt_us : conn->rcv_rtt_us;
 }
 
+/* Another ACK, if this segment is not the first of its batch. */
+static void owe_again(struct conn *conn, uint64_t now_us)
+{
+	if (!conn->sack_ok || !conn->lossy_us ||
+	    now_us - conn->lossy_us > LOSSY_US ||
+	    conn->rcv_round >= THIN_ROUND * conn->rcv_mss ||
+	    path_rtt_us(conn) < MODEL_RTT_US)
+		return;
+	if (conn->dup_acks_owed < 2)
+		conn->dup_acks_owed++;
+}
+
 /* How much may come before it must be acknowledged. */
 static uint32_t ack_every(const struct conn *conn)
 {
@@ -197,10 +212,14 @@ static void data_in(struct conn *conn, uint32_t seq, const uint8_t *data,
 		ack_now(conn);
 		return;
 	}
-	if (next)
+	if (next) {
 		in_order(conn, len, now_us);
-	else
+	} else {
+		conn->lossy_us = now_us;
 		out_of_order(conn, seq);
+	}
+	if (len >= FULL_SEGMENT)
+		owe_again(conn, now_us);
 }
 
 static void fin_in_order(struct conn *conn, uint64_t now_us)

@@ -32,6 +32,7 @@ static void tell_session(struct node *node, struct node_peer *peer)
 	peer->message_len = 0;
 	peer->message_owed = false;
 	node_release_held(peer);
+	node->room_again = true;
 	if (node->config.events->on_session)
 		node->config.events->on_session(node->config.user, &id);
 }
@@ -41,6 +42,7 @@ static void tell_silent(struct node *node, struct node_peer *peer)
 	struct uuid id = peer->config.id;
 
 	buf_clear(&peer->held);
+	node->room_again = true;
 	peer->message_len = 0;
 	peer->message_owed = false;
 	if (node->config.events->on_silent)
@@ -183,6 +185,8 @@ static int make_netstack(struct node *node)
 	};
 	int err = ns_new(&config, &node->ns);
 
+	if (err == 0)
+		ns_set_gate(node->ns, node_gate, node);
 	return err < 0 ? err : ns_set_raw(node->ns, TSMP_NEXT_HEADER,
 					  node_on_tsmp, node);
 }
@@ -214,9 +218,11 @@ static int build(struct node *node, struct error *error)
 		return error_set(error, ERR_NOMEM,
 				 "no memory for a tailnet node");
 	err = node_open_home(node, error);
-	if (err == 0)
-		node_paths_begin(node);
-	return err;
+	if (err < 0)
+		return err;
+	node_paths_begin(node);
+	node_home_begin(node);
+	return 0;
 }
 
 int node_new(const struct node_config *config, struct node **out,
@@ -252,6 +258,7 @@ void node_free(struct node *node)
 	timer_stop(node->config.loop, &node->deadline);
 	node_peers_free(node);
 	node_paths_end(node);
+	node_home_end(node);
 	node_survey_end(node);
 	node_relays_free(node);
 	if (node->ns)

@@ -110,10 +110,18 @@ struct node_peer_config {
 int node_peer_set(struct node *node, const struct node_peer_config *config);
 void node_peer_remove(struct node *node, const struct uuid *id);
 /*
- * The relays have changed: those in use are dialled at their new address the
- * next time, the home region stays. 0 or ERR_NOMEM (then nothing changed).
+ * The relays have changed: those in use whose address is no longer in the map
+ * are dialled anew; a home that has no relay any more becomes another. 0 or
+ * ERR_NOMEM (then nothing changed).
  */
 int node_set_derp_map(struct node *node, const struct derp_map *map);
+
+/*
+ * Makes this region the home once its relay is up: on_changed follows. The old
+ * one is kept open for a minute. By itself the node takes the nearest. 0, or
+ * ERR_UNREACHABLE (no relay in that region that could be opened).
+ */
+int node_set_home(struct node *node, int64_t region);
 
 /* Bytes are of authenticated WireGuard datagrams. */
 struct node_peer_stats {

@@ -18,9 +18,7 @@ static void set_way(struct node_peer *peer, const struct endpoint *direct)
 {
 	struct node *node = peer->node;
 
-	node->direct_peers -= peer->direct;
 	peer->direct = direct != NULL;
-	node->direct_peers += peer->direct;
 	if (direct)
 		peer->endpoint = *direct;
 	if (direct && !peer->direct_us)
@@ -382,6 +380,13 @@ void node_paths_own_changed(struct node *node)
 
 void node_survey_done(struct node *node)
 {
+	struct survey_report report;
+
+	survey_report(node->survey, &report);
+	if (!report.udp && !node->latency_asked)
+		node_latency_soon(node);
+	else
+		node_home_choose(node);
 	node->endpoints_stale = true;
 	node_kick(node);
 }

@@ -62,6 +62,16 @@ struct node_udp {
 	struct endpoint to;
 };
 
+#define NODE_LATENCY_CALLS 4	/* at once */
+
+struct node_latency_call {
+	struct node *node;
+	struct http_call *call;		/* while it is under way */
+	int64_t region;
+	uint64_t asked_us;
+	unsigned round_trips;
+};
+
 struct node_ping {
 	struct list link;
 	uint8_t data[8];
@@ -94,11 +104,17 @@ struct node {
 	struct hash by_address;
 	struct hash by_disco;	/* the first peer with the key */
 	struct list waiting;	/* peers with something for a full relay */
-	bool room_again;	/* some relay has room: look at `waiting` */
+	bool room_again;	/* somewhere: `waiting` and the gate again */
 	struct node_relay relays[NODE_RELAY_CAP];
 	size_t relay_count;
 	struct relay *home;
-	struct relay *sole;	/* the one that all peers use, if it is one */
+	struct relay *next_home;	/* once it is up; or NULL */
+	struct network_monitor relay_monitor;
+	bool relay_monitored;
+	struct timer latency_timer;
+	struct node_latency_call latency_calls[NODE_LATENCY_CALLS];
+	size_t latency_next;	/* the region to be asked next, by index */
+	bool latency_asked;	/* since map or network changed last */
 	struct relay *last;	/* where the last packet went: pull into it;
 				 * NULL: no peer has a relay */
 	struct node_place places[WG_COOKIE_REPLIES_CAP];
@@ -106,7 +122,6 @@ struct node {
 	bool home_seen;
 	bool closing;
 	struct node_udp udp;
-	size_t direct_peers;	/* how many go by the socket now */
 	bool fill_direct;	/* the last packet did: pull into the slab */
 	unsigned taken;		/* packets in since output was pulled */
 	struct endpoint endpoints[NODE_OWN_ENDPOINT_CAP];	/* announced */
@@ -148,12 +163,25 @@ static inline struct network *node_udp_network(const struct node *node)
 bool node_take_wireguard(struct node *node, uint8_t *data, size_t len,
 			 uint64_t token, const struct endpoint *from);
 
+/* node_home.c */
+void node_home_begin(struct node *node);
+void node_home_end(struct node *node);
+/* Completes a change of home that waited for the relay. */
+void node_home_turn(struct node *node);
+/* The survey knows more. */
+void node_home_choose(struct node *node);
+
+/* node_latency.c */
+/* Asks the relays by HTTP how far they are, soon; then node_home_choose(). */
+void node_latency_soon(struct node *node);
+void node_latency_end(struct node *node);
+
 /* node_relay.c */
+/* The relay of a region, opened if need be; NULL: there is none. */
+struct relay *node_relay_of(struct node *node, int64_t region);
 int node_open_home(struct node *node, struct error *error);
 /* The peer's packets go to this region (0: nowhere) from now on. */
 void node_use_relay(struct node_peer *peer, int64_t region);
-/* Where to put the next packet, whoever it is for; NULL: nowhere now. */
-struct relay *node_relay_to_fill(const struct node *node);
 void node_relays_flush(struct node *node);
 /* Closes those that nobody has used for a while. */
 void node_relays_tick(struct node *node);
@@ -240,6 +268,7 @@ void node_release_held(struct node_peer *peer);
 void node_serve_waiting(struct node *node);
 /* Pulls packets while there is room; true: there may be more. */
 bool node_send_packets(struct node *node);
+bool node_gate(void *user, const uint8_t dst[NS_ADDRESS_LEN]);
 
 /* node_ping.c */
 void node_on_tsmp(void *user, const uint8_t src[16], const uint8_t dst[16],

@@ -212,6 +212,15 @@ static void on_peer(void *user)
 	timer_set(tunnel->config.loop, &tunnel->probe, now(tunnel));
 }
 
+static void on_peer_restarted(void *user)
+{
+	struct tunnel *tunnel = user;
+
+	if (tunnel->phase == TUNNEL_UP)
+		ns_fail_established(node_netstack(tunnel->node), ERR_RESET);
+	node_kick(tunnel->node);
+}
+
 static void on_peer_left(void *user)
 {
 	struct tunnel *tunnel = user;
@@ -286,6 +295,7 @@ static void on_disconnected(void *user)
 static const struct control_events control_events = {
 	.on_connected = on_connected,
 	.on_peer = on_peer,
+	.on_peer_restarted = on_peer_restarted,
 	.on_peer_left = on_peer_left,
 	.on_derp_map = on_derp_map,
 	.on_fatal = on_fatal,

@@ -80,13 +80,13 @@ func withinASecond(t *testing.T, serve ...string) {
 	}
 }
 
-func TestDirectWithinASecond(t *testing.T)     { withinASecond(t) }
-func TestDirectWithinASecondTLS(t *testing.T)  { withinASecond(t, "--tls") }
-func TestDirectWithinASecondAll(t *testing.T)  { withinASecond(t, "--endpoints", "all") }
-func TestDirectWithinASecondDual(t *testing.T) { withinASecond(t, "--stun", "dual") }
+func TestDirectWithinASecond(t *testing.T)    { withinASecond(t) }
+func TestDirectWithinASecondTLS(t *testing.T) { withinASecond(t, "--tls") }
+func TestDirectWithinASecondAll(t *testing.T) { withinASecond(t, "--endpoints", "all") }
 
-// The agent's own netcheck waits 3 s for a region that does not answer.
+// The agent's own netcheck waits 3 s for a server that does not answer.
 func TestDirectWithoutSTUN(t *testing.T)          { directInTheEnd(t, "--stun", "off") }
+func TestDirectDual(t *testing.T)                 { directInTheEnd(t, "--stun", "dual") }
 func TestDirectWithTheRelayFarAway(t *testing.T)  { directInTheEnd(t, "--far-relay") }
 func TestDirectWithRelayByWebSocket(t *testing.T) { withinASecond(t, "--derp-websocket-only") }
 

@@ -172,6 +172,64 @@ static void test_messages_first(void **state)
 	pair_clear(&pair);
 }
 
+/* The receive window grows from 256 KiB to the 8 MiB that this path needs. */
+static void test_window_grows(void **state)
+{
+	struct link_config link = { .delay_us = 50 * US_PER_MS };
+	struct pair pair;
+	struct conn *to;
+
+	(void)state;
+	pair_init(&pair, &link, NS_AUTO);
+	to = conn_of(&pair.ends[1]);
+	assert_int_equal(to->rcv_cap, 256 << 10);
+	ns_stream_set_send_cap(pair.ends[0].stream, NS_SEND_CAP_MAX);
+	send_for(&pair, sizeof(data), 2 * US_PER_S);
+	assert_int_equal(pair.ends[1].sink_len, sizeof(data));
+	assert_int_equal(to->rcv_cap, NS_RECEIVE_CAP_MAX);
+	pair_clear(&pair);
+}
+
+/* Of sixty-four streams over one link each gets its share. */
+static void test_none_starves(void **state)
+{
+	struct link_config link = {
+		.delay_us = 10 * US_PER_MS, .us_per_packet = 20,
+		.queue_cap = 1000,
+	};
+	static struct end ends[64][2];
+	struct wire wire;
+	size_t least = SIZE_MAX;
+	size_t most = 0;
+
+	(void)state;
+	wire_init(&wire, &link, NULL);
+	for (int i = 0; i < 64; i++) {
+		ends[i][1].reading = true;
+		ends[i][1].sink_cap = sizeof(data);
+		ends[i][1].sink = malloc(sizeof(data));
+		wire_connect(&wire, ends[i]);
+	}
+	for (int i = 0; i < 64; i++) {
+		ends[i][0].source = data;
+		ends[i][0].source_len = sizeof(data);
+		end_pump(&ends[i][0]);
+	}
+	wire_run(&wire, 3 * US_PER_S, NULL, NULL);
+	for (int i = 0; i < 64; i++) {
+		size_t got = ends[i][1].sink_len;
+
+		least = got < least ? got : least;
+		most = got > most ? got : most;
+		end_clear(&ends[i][0], true);
+		end_clear(&ends[i][1], true);
+	}
+	/* 500 Mbit/s for 3 s, by 64: 2.8 MB each. */
+	assert_true(least > 1000000);
+	assert_true(most < 4 * least);
+	wire_clear(&wire);
+}
+
 /* Bursts of a millisecond, not a timer a packet, and not the window. */
 static void test_pacing(void **state)
 {
@@ -242,6 +300,29 @@ static void test_short_paths(void **state)
 	pair_clear(&pair);
 }
 
+/* RFC 9406: the first slow start ends before a long queue runs over. */
+static void test_hystart(void **state)
+{
+	struct link_config link = {
+		.delay_us = 25 * US_PER_MS, .us_per_packet = SLOW / 4,
+		.queue_cap = 1400,
+	};
+	struct pair pair;
+	const struct conn *conn;
+	struct ns_stats stats;
+
+	(void)state;
+	pair_init(&pair, &link, NS_CUBIC);
+	conn = conn_of(&pair.ends[0]);
+	send_for(&pair, sizeof(data), 700 * US_PER_MS);
+	ns_get_stats(pair.wire.ns[0], &stats);
+	assert_int_equal(stats.retransmits, 0);
+	/* 40 Mbit/s and 50 ms are 250 KB; doubling would make it 10 MB. */
+	assert_true(conn->congestion.hystart.slow_rounds > 1);
+	between(200000, conn->congestion.window, 1500000);
+	pair_clear(&pair);
+}
+
 /* When the peer's SYN-ACK says nothing of the round trip, the first ACK. */
 static bool lose_first(struct wire *wire, int from, const uint8_t *packet,
 		       size_t len)
@@ -276,8 +357,11 @@ int main(void)
 		cmocka_unit_test(test_random_loss),
 		cmocka_unit_test(test_shallow_queue),
 		cmocka_unit_test(test_messages_first),
+		cmocka_unit_test(test_window_grows),
+		cmocka_unit_test(test_none_starves),
 		cmocka_unit_test(test_pacing),
 		cmocka_unit_test(test_short_paths),
+		cmocka_unit_test(test_hystart),
 		cmocka_unit_test(test_unknown_round_trip),
 	};
 

@@ -525,6 +525,14 @@ static size_t out_to(struct wire *wire, const uint8_t **dst)
 	return len;
 }
 
+static const uint8_t *shut;
+
+static bool is_open(void *user, const uint8_t dst[NS_ADDRESS_LEN])
+{
+	(void)user;
+	return !shut || memcmp(dst, shut, NS_ADDRESS_LEN) != 0;
+}
+
 /* One destination waits with all that goes there, another goes on. */
 static void test_blocked(void **state)
 {
@@ -542,8 +550,8 @@ static void test_blocked(void **state)
 	wire_init(&wire, NULL, NULL);
 	wire_connect(&wire, ends);
 	assert_int_equal(ns_udp_open(wire.ns[0], 0, NULL, NULL, &udp), 0);
-	assert_int_equal(ns_set_blocked(wire.ns[0], here, true), 0);
-	assert_int_equal(ns_set_blocked(wire.ns[0], here, true), 0);
+	ns_set_gate(wire.ns[0], is_open, NULL);
+	shut = here;
 	stream_write(ends[0].stream, data, sizeof(data));
 	ns_udp_send(udp, here, 7, "1", 1);
 	ns_udp_send(udp, other, 7, "2", 1);
@@ -557,19 +565,19 @@ static void test_blocked(void **state)
 	stream_write(ends[0].stream, data, 1);
 	assert_false(wire.woken);
 	assert_int_equal(out_to(&wire, &dst), 0);
-	assert_int_equal(ns_set_blocked(wire.ns[0], here, false), 0);
-	assert_int_equal(ns_set_blocked(wire.ns[0], here, false), 0);
+	shut = NULL;
+	ns_gate_opened(wire.ns[0]);
 	assert_true(wire.woken);
 	while (out_to(&wire, &dst))
 		packets++;
 	assert_int_equal(packets, 12);
 	/* Ended, reset and freed while parked; most of it dropped. */
-	assert_int_equal(ns_set_blocked(wire.ns[0], here, true), 0);
-	for (int i = 0; i < 1000; i++)
+	shut = here;
+	for (int i = 0; i < 2000; i++)
 		ns_udp_send(udp, here, 7, "5", 1);
 	assert_int_equal(out_to(&wire, &dst), 0);
 	ns_get_stats(wire.ns[0], &stats);
-	assert_int_equal(stats.drop_queue, 1000 - NS_BLOCKED_QUEUE_CAP);
+	assert_int_equal(stats.drop_queue, 2000 - NS_QUEUE_CAP);
 	ns_udp_send(udp, here, 7, "4", 1);
 	ns_ping(wire.ns[0], here, US_PER_S, wire.now_us, no_pong, NULL);
 	stream_write(ends[0].stream, data, 1);

@@ -72,7 +72,7 @@ static void on_ping(void *user, int err, uint64_t latency_us)
 	pinged->latency_us = latency_us;
 	pinged->count++;
 	pinged->done = true;
-	if (pinged->again)
+	if (pinged->again && pinged->count < 2000)
 		pinged->again_err = node_ping(pinged->again, nobody, 0,
 					      on_ping, pinged);
 }
@@ -358,8 +358,7 @@ static void stranger_init(struct stranger *s, struct member *member,
 		.rng = &world->rng,
 		.log = &world->log,
 		.private_key = &s->private_key,
-		.region_id = 1,
-		.node = derp_map_relay(derp_map_region(&world->map, 1)),
+		.region = derp_map_region(&world->map, 1),
 		.events = &stranger_events,
 		.user = s,
 	};
