@@ -53,7 +53,9 @@ func (d *deployment) spawnPaths() *process {
 func (p *process) awaitPath(way string, within time.Duration) {
 	p.t.Helper()
 	had := strings.Count(p.stdout.String(), way)
+	began := time.Now()
 	await(p.t, "a ping by "+way, within, func() bool { return strings.Count(p.stdout.String(), way) > had+1 })
+	p.t.Logf("by %s after %v", way, time.Since(began).Round(time.Millisecond))
 }
 
 // goClientDirect says whether the Go client finds a direct path.
