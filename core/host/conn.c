@@ -85,6 +85,8 @@ static void on_pinged(void *user, const struct tunnel_ping *ping,
 	}
 	answer.latency_us = ping->latency_us;
 	answer.direct = ping->direct;
+	snprintf(answer.endpoint, sizeof(answer.endpoint), "%s",
+		 ping->endpoint);
 	snprintf(answer.derp_region, sizeof(answer.derp_region), "%s",
 		 ping->derp_name);
 	done(done_user, &answer, NULL);

@@ -18,7 +18,7 @@ struct option_spec {
 	size_t offset;
 	const char *metavar;
 	const char *variables;	/* "A B": the first that is set */
-	const char *commands;	/* " run fsm ", CONNECTS; NULL: everywhere */
+	const char *commands;	/* " run fsm ", CONNECTS or both; NULL: everywhere */
 	const char *help;
 };
 
@@ -54,7 +54,7 @@ static const struct option_spec specs[] = {
 	{ "wait", 0, KIND_TEXT, AT(wait), "yes|no|auto", NULL, CONNECTS,
 	  "for the agent's startup scripts (auto)" },
 	{ "disable-direct-connections", 0, KIND_FLAG, AT(no_direct), NULL,
-	  "CODER_DISABLE_DIRECT_CONNECTIONS", CONNECTS "simulate ",
+	  "CODER_DISABLE_DIRECT_CONNECTIONS", CONNECTS " simulate ",
 	  "relay only" },
 	{ "timeout", 0, KIND_NUMBER, AT(timeout_s), "SECONDS", NULL, CONNECTS,
 	  "for the workspace and its agent to come up (600)" },
@@ -146,8 +146,9 @@ static bool applies(const struct option_spec *spec, const char *command)
 
 	if (!spec->commands)
 		return true;
-	if (strcmp(spec->commands, CONNECTS) == 0)
-		return found && found->flags & COMMAND_CONNECTS;
+	if (strncmp(spec->commands, CONNECTS, 1) == 0 && found &&
+	    found->flags & COMMAND_CONNECTS)
+		return true;
 	snprintf(word, sizeof(word), " %s ", command);
 	return strstr(spec->commands, word) != NULL;
 }

@@ -292,6 +292,10 @@ struct ns {
 	struct hash udps;
 	struct list all;
 	struct list ready;
+	ns_gate *gate;			/* or NULL */
+	void *gate_user;
+	struct list shut;		/* conns that would be in `ready` */
+	struct list shut_queue;		/* likewise, of `queue` */
 	struct list notify;
 	struct list time_wait;
 	struct list dead;		/* ended orphans, until ns_reap() */

@@ -144,6 +144,14 @@ void ns_in(struct ns *ns, const uint8_t *packet, size_t len, uint64_t now_us);
  * or 0: nothing now, or `cap` is less than the MTU.
  */
 size_t ns_out(struct ns *ns, uint8_t *out, size_t cap, uint64_t now_us);
+/*
+ * For an owner with several ways out: asked before a packet to `dst` is made
+ * or handed out, from inside ns_out(). What is for a shut destination waits,
+ * and stops nothing else, until ns_gate_opened() has all of it asked again.
+ */
+typedef bool ns_gate(void *user, const uint8_t dst[NS_ADDRESS_LEN]);
+void ns_set_gate(struct ns *ns, ns_gate *gate, void *user);
+void ns_gate_opened(struct ns *ns);
 uint64_t ns_next_deadline(const struct ns *ns);
 void ns_tick(struct ns *ns, uint64_t now_us);
 /* Delivers deferred callbacks; those caused meanwhile wait for the next. */

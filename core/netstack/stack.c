@@ -4,6 +4,8 @@
 
 #include "core/netstack/internal.h"
 
+#define IPV6_DST 24	/* offset in the header */
+
 static uint32_t or_u32(uint32_t value, uint32_t otherwise, uint32_t most)
 {
 	return min_u32(value ? value : otherwise, most);
@@ -55,6 +57,8 @@ int ns_new(const struct ns_config *config, struct ns **out)
 	hash_init(&ns->listen_ports, config->rng);
 	list_init(&ns->all);
 	list_init(&ns->ready);
+	list_init(&ns->shut);
+	list_init(&ns->shut_queue);
 	list_init(&ns->notify);
 	list_init(&ns->time_wait);
 	list_init(&ns->dead);
@@ -71,6 +75,7 @@ static void free_lists(struct ns *ns)
 {
 	struct list *link;
 
+	ns_gate_opened(ns);
 	while ((link = list_pop(&ns->queue)) != NULL)
 		free(container_of(link, struct packet, link));
 	while ((link = list_pop(&ns->pings_done)) != NULL)
@@ -256,15 +261,62 @@ void ns_tick(struct ns *ns, uint64_t now_us)
 	ns_reap(ns);
 }
 
+void ns_set_gate(struct ns *ns, ns_gate *gate, void *user)
+{
+	ns->gate = gate;
+	ns->gate_user = user;
+	ns_gate_opened(ns);
+}
+
+/* In order, before what has come since. */
+static void put_back(struct list *shut, struct list *to)
+{
+	struct list *link;
+
+	while (!list_empty(shut)) {
+		link = shut->prev;
+		list_remove(link);
+		list_add_tail(to->next, link);
+	}
+}
+
+void ns_gate_opened(struct ns *ns)
+{
+	if (list_empty(&ns->shut) && list_empty(&ns->shut_queue))
+		return;
+	put_back(&ns->shut, &ns->ready);
+	put_back(&ns->shut_queue, &ns->queue);
+	ns_wake(ns);
+}
+
+static bool may_leave(const struct ns *ns, const uint8_t *dst)
+{
+	return !ns->gate || ns->gate(ns->gate_user, dst);
+}
+
+/* The first made packet that may leave, or NULL. */
+static struct packet *pop_packet(struct ns *ns)
+{
+	struct list *link;
+
+	while ((link = list_pop(&ns->queue)) != NULL) {
+		struct packet *packet =
+			container_of(link, struct packet, link);
+
+		if (may_leave(ns, packet->bytes + IPV6_DST))
+			return packet;
+		list_add_tail(&ns->shut_queue, link);
+	}
+	return NULL;
+}
+
 static size_t queue_out(struct ns *ns, uint8_t *out)
 {
-	struct list *link = list_pop(&ns->queue);
-	struct packet *packet;
+	struct packet *packet = pop_packet(ns);
 	size_t len;
 
-	if (!link)
+	if (!packet)
 		return 0;
-	packet = container_of(link, struct packet, link);
 	len = packet->len;
 	memcpy(out, packet->bytes, len);
 	ns->queue_len--;
@@ -278,8 +330,14 @@ static size_t conns_out(struct ns *ns, uint8_t *out, uint64_t now_us)
 	while (!list_empty(&ns->ready)) {
 		struct conn *conn = container_of(ns->ready.next, struct conn,
 						 ready);
-		size_t len = ns_conn_out(conn, out, now_us);
+		size_t len;
 
+		if (!may_leave(ns, conn->remote)) {
+			list_remove(&conn->ready);
+			list_add_tail(&ns->shut, &conn->ready);
+			continue;
+		}
+		len = ns_conn_out(conn, out, now_us);
 		if (conn->timer.slot)
 			ns_conn_arm(conn);
 		if (!len) {

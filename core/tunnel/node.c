@@ -29,7 +29,10 @@ static void tell_session(struct node *node, struct node_peer *peer)
 {
 	struct uuid id = peer->config.id;
 
+	peer->message_len = 0;
+	peer->message_owed = false;
 	node_release_held(peer);
+	node->room_again = true;
 	if (node->config.events->on_session)
 		node->config.events->on_session(node->config.user, &id);
 }
@@ -39,7 +42,9 @@ static void tell_silent(struct node *node, struct node_peer *peer)
 	struct uuid id = peer->config.id;
 
 	buf_clear(&peer->held);
+	node->room_again = true;
 	peer->message_len = 0;
+	peer->message_owed = false;
 	if (node->config.events->on_silent)
 		node->config.events->on_silent(node->config.user, &id);
 }
@@ -180,6 +185,8 @@ static int make_netstack(struct node *node)
 	};
 	int err = ns_new(&config, &node->ns);
 
+	if (err == 0)
+		ns_set_gate(node->ns, node_gate, node);
 	return err < 0 ? err : ns_set_raw(node->ns, TSMP_NEXT_HEADER,
 					  node_on_tsmp, node);
 }

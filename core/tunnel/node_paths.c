@@ -18,9 +18,7 @@ static void set_way(struct node_peer *peer, const struct endpoint *direct)
 {
 	struct node *node = peer->node;
 
-	node->direct_peers -= peer->direct;
 	peer->direct = direct != NULL;
-	node->direct_peers += peer->direct;
 	if (direct)
 		peer->endpoint = *direct;
 	if (direct && !peer->direct_us)
@@ -53,7 +51,9 @@ static void take_change(struct node_peer *peer)
 	set_way(peer, direct);
 	log_way(peer);
 	peer->way_new = peer->node->ways_new = true;
-	/* What waited for a relay's room has another way, or the reverse. */
+	/* What waited for a relay's room has another way, or the reverse;
+	 * a handshake without an answer has another chance. */
+	peer->message_owed = peer->message_len > 0;
 	node_wait_for_room(peer);
 	peer->node->room_again = true;
 	node_kick(peer->node);

@@ -161,6 +161,7 @@ static void take_wireguard_peer(struct node_peer *peer, struct wg_peer *wg,
 	} else if (peer->wg) {
 		wg_peer_remove(peer->wg);
 		peer->message_len = 0;
+		peer->message_owed = false;
 	}
 	peer->wg = wg;
 	if (config->keepalive != was_kept_alive)
@@ -219,6 +220,7 @@ int node_peer_set(struct node *node, const struct node_peer_config *config)
 	err = update_peer(peer, config);
 	if (err < 0 && is_new)
 		free_peer(peer);
+	node->room_again = true;
 	node_kick(node);
 	return err;
 }
@@ -227,8 +229,11 @@ void node_peer_remove(struct node *node, const struct uuid *id)
 {
 	struct node_peer *peer = hash_get(&node->by_id, id->bytes, 16);
 
-	if (peer)
-		free_peer(peer);
+	if (!peer)
+		return;
+	free_peer(peer);
+	node->room_again = true;	/* what was for it, to be dropped */
+	node_kick(node);
 }
 
 int node_peer_stats(const struct node *node, const struct uuid *id,

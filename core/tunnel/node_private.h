@@ -39,10 +39,11 @@ struct node_peer {
 	uint64_t direct_tx_bytes;
 	/* Plain packets, u16 length and bytes: no session yet, or no room. */
 	struct buf held;
-	/* The newest handshake message that found no room: without it the
-	 * next comes in 5 s. */
+	/* The newest handshake message: it found no room (message_owed), or
+	 * may have been lost by the way it took. The next comes in 5 s. */
 	uint8_t message[WG_MESSAGE_CAP];
 	size_t message_len;
+	bool message_owed;
 };
 
 /* A relay in use, or one that was lately. */
@@ -103,7 +104,7 @@ struct node {
 	struct hash by_address;
 	struct hash by_disco;	/* the first peer with the key */
 	struct list waiting;	/* peers with something for a full relay */
-	bool room_again;	/* some relay has room: look at `waiting` */
+	bool room_again;	/* somewhere: `waiting` and the gate again */
 	struct node_relay relays[NODE_RELAY_CAP];
 	size_t relay_count;
 	struct relay *home;
@@ -114,7 +115,6 @@ struct node {
 	struct node_latency_call latency_calls[NODE_LATENCY_CALLS];
 	size_t latency_next;	/* the region to be asked next, by index */
 	bool latency_asked;	/* since map or network changed last */
-	struct relay *sole;	/* the one that all peers use, if it is one */
 	struct relay *last;	/* where the last packet went: pull into it;
 				 * NULL: no peer has a relay */
 	struct node_place places[WG_COOKIE_REPLIES_CAP];
@@ -122,7 +122,6 @@ struct node {
 	bool home_seen;
 	bool closing;
 	struct node_udp udp;
-	size_t direct_peers;	/* how many go by the socket now */
 	bool fill_direct;	/* the last packet did: pull into the slab */
 	unsigned taken;		/* packets in since output was pulled */
 	struct endpoint endpoints[NODE_OWN_ENDPOINT_CAP];	/* announced */
@@ -183,10 +182,6 @@ struct relay *node_relay_of(struct node *node, int64_t region);
 int node_open_home(struct node *node, struct error *error);
 /* The peer's packets go to this region (0: nowhere) from now on. */
 void node_use_relay(struct node_peer *peer, int64_t region);
-/* Where to put the next packet, whoever it is for; NULL: nowhere now. */
-struct relay *node_relay_to_fill(const struct node *node);
-/* False: it is down, or has had no room for a while. */
-bool node_relay_is_waited_for(const struct relay *relay);
 void node_relays_flush(struct node *node);
 /* Closes those that nobody has used for a while. */
 void node_relays_tick(struct node *node);
@@ -264,7 +259,7 @@ bool node_endpoints_refresh(struct node *node);
 void node_wait_for_room(struct node_peer *peer);
 /* After each packet in: lets acknowledgements out while a batch comes in. */
 void node_took_packet(struct node *node, bool directly);
-/* A handshake message or keepalive; the former is kept until it can leave. */
+/* A handshake message or keepalive; the former is kept, to be sent again. */
 void node_send_message(struct node_peer *peer, const uint8_t *message,
 		       size_t len, bool keep);
 /* What was held leaves, as far as session and relay allow. */
@@ -273,6 +268,7 @@ void node_release_held(struct node_peer *peer);
 void node_serve_waiting(struct node *node);
 /* Pulls packets while there is room; true: there may be more. */
 bool node_send_packets(struct node *node);
+bool node_gate(void *user, const uint8_t dst[NS_ADDRESS_LEN]);
 
 /* node_ping.c */
 void node_on_tsmp(void *user, const uint8_t src[16], const uint8_t dst[16],

@@ -129,16 +129,9 @@ static void on_peer_gone(void *user, struct relay *relay,
 		  (long long)relay_region(relay), text);
 }
 
-static void on_stalled(void *user, struct relay *relay)
-{
-	(void)relay;
-	node_kick(user);	/* for the peers of other relays */
-}
-
 static const struct relay_events events = {
 	.on_packet = on_packet,
 	.on_writable = on_writable,
-	.on_stalled = on_stalled,
 	.on_peer_gone = on_peer_gone,
 };
 
@@ -222,23 +215,20 @@ struct relay *node_relay_of(struct node *node, int64_t region)
 	return slot ? slot->relay : NULL;
 }
 
-/* `sole` and `last` are relays that peers use, or NULL. */
-static void choose_relays(struct node *node)
+/* `last` is a relay that peers use, or NULL. */
+static void choose_last(struct node *node)
 {
 	struct relay *first = NULL;
 	bool last_is_used = false;
-	size_t used = 0;
 
 	for (size_t i = 0; i < node->relay_count; i++) {
 		struct node_relay *slot = &node->relays[i];
 
 		if (!slot->peers)
 			continue;
-		used++;
 		first = first ? first : slot->relay;
 		last_is_used |= slot->relay == node->last;
 	}
-	node->sole = used == 1 ? first : NULL;
 	if (!last_is_used)
 		node->last = first;
 }
@@ -270,25 +260,7 @@ void node_use_relay(struct node_peer *peer, int64_t region)
 		node->last = slot->relay;
 		node->room_again = true;
 	}
-	choose_relays(node);
-}
-
-bool node_relay_is_waited_for(const struct relay *relay)
-{
-	return relay_up(relay) && !relay_stalled(relay);
-}
-
-struct relay *node_relay_to_fill(const struct node *node)
-{
-	if (node->sole)
-		return node->sole;
-	if (!node->last || node_relay_is_waited_for(node->last))
-		return node->last;
-	for (size_t i = 0; i < node->relay_count; i++)
-		if (node->relays[i].peers &&
-		    node_relay_is_waited_for(node->relays[i].relay))
-			return node->relays[i].relay;
-	return NULL;
+	choose_last(node);
 }
 
 void node_relays_flush(struct node *node)
@@ -335,7 +307,7 @@ void node_relays_free(struct node *node)
 {
 	while (node->relay_count)
 		relay_free(node->relays[--node->relay_count].relay);
-	node->home = node->next_home = node->last = node->sole = NULL;
+	node->home = node->next_home = node->last = NULL;
 }
 
 /* A region without a relay now: the one that is in use goes on. */

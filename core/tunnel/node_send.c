@@ -1,12 +1,10 @@
 /*
- * Packets out. A packet is pulled from the netstack only when there is room
- * for it, straight into the slab of the socket or of a relay, and sealed where
- * it lies. The one that took the last packet is the one that is filled; a
- * packet that turns out to go elsewhere is copied there, or held with its
- * peer while there is no room. The socket always has room. When all peers are
- * on one relay and that is full or down, packets simply stay where they are.
- * With several, a relay that is up is waited for (100 ms); if it is down or takes
- * nothing, only its own peers wait.
+ * Packets out. The netstack asks for each packet whether its destination has
+ * room (node_gate); what has none stays where it is, until a relay has room, a
+ * path is found or a session is there. The others are pulled straight into
+ * the slab of the socket or the relay that took the last packet, and sealed
+ * where they lie; one that turns out to go elsewhere is copied there. A peer
+ * without a session holds a few, and then its gate is shut.
  */
 #include <string.h>
 
@@ -15,6 +13,7 @@
 #include "core/tunnel/node_private.h"
 
 #define IPV6_DESTINATION 24	/* offset in the header */
+#define HELD_ROOM (2 + NS_MTU_MIN)
 #define PACKETS_PER_TURN 1024	/* then the loop's other users have a turn */
 /*
  * How many packets come in before output is pulled. A read of the relay that
@@ -64,15 +63,18 @@ static bool send_copy(struct node_peer *peer, const uint8_t *data, size_t len)
 void node_send_message(struct node_peer *peer, const uint8_t *message,
 		       size_t len, bool keep)
 {
-	bool sent = send_copy(peer, message, len);
+	bool sent;
 
+	if (keep)
+		node_path_want(peer);
+	sent = send_copy(peer, message, len);
 	if (!keep)
 		return;
-	peer->message_len = sent ? 0 : len;
-	if (sent)
-		return;
 	memcpy(peer->message, message, len);
-	node_wait_for_room(peer);
+	peer->message_len = len;
+	peer->message_owed = !sent;
+	if (!sent)
+		node_wait_for_room(peer);
 }
 
 /* Full: the newest is dropped; whoever sent it sends it again. */
@@ -121,12 +123,12 @@ void node_release_held(struct node_peer *peer)
 
 static void serve_peer(struct node_peer *peer)
 {
-	if (peer->message_len) {
+	if (peer->message_owed) {
 		if (!send_copy(peer, peer->message, peer->message_len)) {
 			node_wait_for_room(peer);
 			return;
 		}
-		peer->message_len = 0;
+		peer->message_owed = false;
 	}
 	if (peer->call_owed)
 		node_path_call(peer);
@@ -138,9 +140,12 @@ void node_serve_waiting(struct node *node)
 	struct list waiting;
 	struct list *at;
 
-	if (!node->room_again || list_empty(&node->waiting))
+	if (!node->room_again)
 		return;
 	node->room_again = false;
+	ns_gate_opened(node->ns);
+	if (list_empty(&node->waiting))
+		return;
 	waiting = node->waiting;
 	waiting.next->prev = &waiting;
 	waiting.prev->next = &waiting;
@@ -149,8 +154,7 @@ void node_serve_waiting(struct node *node)
 		serve_peer(container_of(at, struct node_peer, waiting));
 }
 
-/* `room` is where reserve() would put it. */
-static void send_in_place(struct node_peer *peer, uint8_t *room, size_t len)
+static void seal_in_place(struct node_peer *peer, uint8_t *room, size_t len)
 {
 	ssize_t sealed = wg_seal(peer->wg, room, len, PACKET_ROOM,
 				 node_now(peer->node));
@@ -161,61 +165,61 @@ static void send_in_place(struct node_peer *peer, uint8_t *room, size_t len)
 		commit(peer, (size_t)sealed);
 }
 
-/* `relay` is the one that is being filled, NULL: the socket's slab. */
-static void send_packet(struct node *node, struct relay *relay, uint8_t *room,
-			size_t len)
+/* Mostly it lies where it will leave from. */
+static void send_packet(struct node *node, const uint8_t *packet, size_t len)
 {
-	uint8_t *packet = room + WG_DATA_HEADER;
 	struct node_peer *peer = node_peer_at(node, packet + IPV6_DESTINATION);
+	uint8_t *room;
 
 	if (!peer)
 		return;
-	node_path_want(peer);
-	if (!peer->direct && !peer->relay)
-		return;
-	if (peer->held.len) {
+	node->fill_direct = peer->direct;
+	if (peer->relay && !peer->direct)
+		node->last = peer->relay;
+	room = peer->held.len ? NULL : reserve(peer);
+	if (!room) {
 		hold(peer, packet, len);	/* behind the others */
 		node_release_held(peer);
-	} else if (peer->direct ? !relay : peer->relay == relay) {
-		send_in_place(peer, room, len);
-	} else if (send_sealed(peer, packet, len) == ERR_AGAIN) {
-		hold(peer, packet, len);
+		return;
 	}
-	node->fill_direct = peer->direct;
-	if (!peer->direct && node_relay_is_waited_for(peer->relay))
-		node->last = peer->relay;
+	if (packet != room + WG_DATA_HEADER)
+		memcpy(room + WG_DATA_HEADER, packet, len);
+	seal_in_place(peer, room, len);
 }
 
-/* *relay is NULL when the room is in the socket's slab. */
-static uint8_t *room_to_fill(struct node *node, struct relay **relay)
+bool node_gate(void *user, const uint8_t dst[NS_ADDRESS_LEN])
 {
-	uint8_t *room;
+	struct node *node = user;
+	struct node_peer *peer = node_peer_at(node, dst);
 
-	*relay = NULL;
-	if (node->fill_direct && node->direct_peers)
-		return node_udp_reserve(node);
-	*relay = node_relay_to_fill(node);
-	room = *relay ? relay_reserve(*relay, PACKET_ROOM) : NULL;
-	if (room || !node->direct_peers)
-		return room;
-	*relay = NULL;		/* a full relay blocks its own peers alone */
-	return node_udp_reserve(node);
+	if (!peer)
+		return true;	/* to be dropped */
+	node_path_want(peer);
+	if (peer->held.len > peer->held.limit - HELD_ROOM)
+		return false;	/* until there is a session */
+	return reserve(peer) != NULL;
 }
 
-/* False: nothing to send, or no room (the relay will say when). */
+/* Where the next packet probably leaves from. */
+static uint8_t *room_to_fill(struct node *node)
+{
+	uint8_t *room = NULL;
+
+	if (node->fill_direct)
+		room = node_udp_reserve(node);
+	else if (node->last)
+		room = relay_reserve(node->last, PACKET_ROOM);
+	return room ? room : node->scratch;
+}
+
 static bool send_next(struct node *node)
 {
-	struct relay *relay;
-	uint8_t *room = room_to_fill(node, &relay);
-	size_t len;
+	uint8_t *packet = room_to_fill(node) + WG_DATA_HEADER;
+	size_t len = ns_out(node->ns, packet, NS_MTU_MIN, node_now(node));
 
-	if (!room)
-		return false;
-	len = ns_out(node->ns, room + WG_DATA_HEADER, NS_MTU_MIN,
-		     node_now(node));
 	if (len == 0)
 		return false;
-	send_packet(node, relay, room, len);
+	send_packet(node, packet, len);
 	return true;
 }
 

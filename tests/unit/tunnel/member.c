@@ -28,11 +28,22 @@ static void member_home(void *user)
 
 static void member_changed(void *user)
 {
-	((struct member *)user)->changes++;
+	struct member *member = user;
+
+	member->changes++;
+}
+
+static void member_path(void *user, const struct uuid *peer)
+{
+	struct member *member = user;
+
+	(void)peer;
+	member->ways++;
 }
 
 static const struct node_events node_events = {
 	.on_changed = member_changed,
+	.on_path = member_path,
 	.on_session = member_session,
 	.on_silent = member_silent,
 	.on_home = member_home,

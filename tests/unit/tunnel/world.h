@@ -117,7 +117,7 @@ struct member {
 	struct uuid id;
 	uint8_t address[1][16];
 	struct node *node;
-	unsigned sessions, silences, homes, changes;
+	unsigned sessions, silences, homes, changes, ways;
 	struct uuid last_session;
 	bool home;
 	void (*on_session)(struct member *member);
