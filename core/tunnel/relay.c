@@ -405,11 +405,6 @@ uint64_t relay_down_for(const struct relay *relay)
 	return relay->ready ? 0 : relay_now(relay) - relay->down_us;
 }
 
-bool relay_stalled(const struct relay *relay)
-{
-	return relay->stalled;
-}
-
 const struct relay_stats *relay_stats(const struct relay *relay)
 {
 	return &relay->stats;

@@ -35,8 +35,6 @@ struct relay_events {
 			  size_t len);
 	/* Packets can leave: it has come up, or has room again. */
 	void (*on_writable)(void *user, struct relay *relay);
-	/* It has had no room for a while: relay_stalled(). May be NULL. */
-	void (*on_stalled)(void *user, struct relay *relay);
 	/* The relay says that this key is not connected to it. */
 	void (*on_peer_gone)(void *user, struct relay *relay,
 			     const struct key32 *peer);
@@ -84,8 +82,6 @@ int64_t relay_region(const struct relay *relay);
 bool relay_up(const struct relay *relay);
 /* 0 while it is up. */
 uint64_t relay_down_for(const struct relay *relay);
-/* Up, but without room for a while: do not wait for it. */
-bool relay_stalled(const struct relay *relay);
 /*
  * Room for one frame with a packet of at most `len` bytes: where the packet
  * goes, or NULL (not up, no room; on_writable follows). Valid until the next

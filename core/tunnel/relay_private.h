@@ -45,7 +45,6 @@ struct relay {
 	bool open;		/* the channel is */
 	bool ready;		/* the relay knows us */
 	bool starved;		/* reserve said no: owes an on_writable */
-	bool stalled;		/* and has for a while */
 	struct derp_client derp;
 	uint8_t *slab;		/* while it holds something */
 	size_t slab_len;
@@ -54,9 +53,9 @@ struct relay {
 	struct timer redial;
 	struct timer deadline;	/* of the DERP client */
 	struct timer probe;
-	struct timer stall;	/* runs while there is no room */
+	struct timer full;	/* runs while there is no room */
 	struct timer refill;	/* the bucket has something again */
-	uint64_t full_us;	/* since when there is none */
+	size_t full_room;	/* in the channel, when that was set */
 	uint64_t probe_us;	/* what comes later is a sign of life */
 	bool pinged;		/* and a pong is one, too */
 	uint64_t up_us;		/* when it came up, while ready */

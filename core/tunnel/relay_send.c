@@ -3,8 +3,8 @@
  * when the next would not fit and at the end of a turn. `probe` runs 2 s after
  * something was sent, and pings the relay if nothing has come since; a pong
  * that stays away is the end: that is how a path that died in sleep is found
- * while it matters. `stall` runs while the channel's queue has no room: after
- * 100 ms nobody should wait for this relay, after 10 s it is given up.
+ * while it matters. `full` runs while the channel's queue has no room, and is
+ * the end after 10 s: the relay may still talk, but no longer listens.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -19,7 +19,6 @@
 #define PROBE_AFTER_US (2 * US_PER_S)
 #define PONG_WITHIN_US (2500 * US_PER_MS)
 #define LATE_US (500 * US_PER_MS)
-#define STALLED_US (100 * US_PER_MS)
 #define FULL_US (10 * US_PER_S)
 
 static void set_probe(struct relay *relay, uint64_t after_us)
@@ -64,18 +63,21 @@ static void probe_fired(struct timer *timer)
 	}
 }
 
-static void stall_fired(struct timer *timer)
+static void set_full(struct relay *relay)
+{
+	relay->full_room = channel_room(relay->channel);
+	timer_set(relay->config.loop, &relay->full,
+		  relay_now(relay) + FULL_US);
+}
+
+/* A slow link takes its time until the queue counts as having room again. */
+static void full_fired(struct timer *timer)
 {
 	struct relay *relay = timer->user;
 	struct error error;
 
-	if (!relay->stalled) {
-		relay->stalled = true;
-		timer_set(relay->config.loop, &relay->stall,
-			  relay->full_us + FULL_US);
-		if (relay->config.events->on_stalled)
-			relay->config.events->on_stalled(relay->config.user,
-							 relay);
+	if (channel_room(relay->channel) > relay->full_room) {
+		set_full(relay);
 		return;
 	}
 	error_set(&error, ERR_TIMEOUT, "it has taken nothing for %llu s",
@@ -100,7 +102,7 @@ void relay_send_init(struct relay *relay)
 {
 	relay->starved = true;
 	relay->probe = (struct timer){ .fire = probe_fired, .user = relay };
-	relay->stall = (struct timer){ .fire = stall_fired, .user = relay };
+	relay->full = (struct timer){ .fire = full_fired, .user = relay };
 	relay->refill = (struct timer){ .fire = refill_fired, .user = relay };
 }
 
@@ -111,19 +113,13 @@ static void drop_slab(struct relay *relay)
 	relay->slab_len = 0;
 }
 
-static void forget_stall(struct relay *relay)
-{
-	relay->stalled = false;
-	timer_stop(relay->config.loop, &relay->stall);
-}
-
 void relay_send_reset(struct relay *relay)
 {
 	relay->starved = true;
 	relay->pinged = false;
 	relay->bucket = (struct relay_bucket){ .rate = 0 };
 	drop_slab(relay);
-	forget_stall(relay);
+	timer_stop(relay->config.loop, &relay->full);
 	timer_stop(relay->config.loop, &relay->probe);
 	timer_stop(relay->config.loop, &relay->refill);
 }
@@ -143,7 +139,7 @@ void relay_send_control(struct relay *relay)
 
 void relay_send_writable(struct relay *relay)
 {
-	forget_stall(relay);
+	timer_stop(relay->config.loop, &relay->full);
 	relay_send_control(relay);
 	tell_writable(relay);
 }
@@ -152,11 +148,8 @@ static bool channel_is_full(struct relay *relay)
 {
 	if (channel_room(relay->channel) >= ROOM_NEEDED)
 		return false;
-	if (!timer_active(&relay->stall)) {
-		relay->full_us = relay_now(relay);
-		timer_set(relay->config.loop, &relay->stall,
-			  relay->full_us + STALLED_US);
-	}
+	if (!timer_active(&relay->full))
+		set_full(relay);
 	return true;
 }
 

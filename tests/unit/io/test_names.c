@@ -127,6 +127,76 @@ static void test_name_that_leads_away(void **state)
 	fixture_close(&f);
 }
 
+static void get_at(struct fixture *f, const char *url, const char *address,
+		   const char *cert_name, struct answer *a)
+{
+	const struct http_request request = { .method = "GET", .url = url,
+					      .address = address,
+					      .cert_name = cert_name };
+	struct http_call *call;
+
+	*a = (struct answer){ .f = f };
+	assert_int_equal(network_http(io_network(f->io), &request, on_answer,
+				      a, &call, NULL), 0);
+	fixture_run(f, 10);
+}
+
+/* As a DERP map may say it: a node's address, and its certificate's name. */
+static void test_address_and_certificate_given(void **state)
+{
+	struct fixture f;
+	struct answer a;
+	char url[256];
+
+	(void)state;
+	fixture_open(&f, true, "127.0.0.1:0", "DNS:relay.example", true);
+	fixture_url(&f, "relay.example", "/x", url);
+	get(&f, url, &a);
+	assert_int_equal(a.code, ERR_NOT_FOUND);
+	get_at(&f, url, "127.0.0.1", NULL, &a);
+	assert_string_equal(a.message, "");
+	assert_int_equal(a.status, 200);
+	/* The name is checked, not where it leads. */
+	fixture_url(&f, "other.example", "/x", url);
+	get_at(&f, url, "127.0.0.1", NULL, &a);
+	assert_int_equal(a.code, ERR_UNREACHABLE);
+	get_at(&f, url, "127.0.0.1", "relay.example", &a);
+	assert_int_equal(a.status, 200);
+	get_at(&f, url, "127.0.0.1", "another.example", &a);
+	assert_int_equal(a.code, ERR_UNREACHABLE);
+	fixture_url(&f, "127.0.0.1", "/x", url);
+	get_at(&f, url, NULL, "relay.example", &a);
+	assert_int_equal(a.status, 200);
+	fixture_close(&f);
+}
+
+static void test_channel_at_an_address(void **state)
+{
+	struct fixture f;
+	struct client c = { .message_len = 100, .total = 100 };
+	struct channel_request request = {
+		.kind = CHANNEL_BINARY, .address = "127.0.0.1",
+		.cert_name = "relay.example", .message_cap = 1 << 16,
+		.queue_cap = 1 << 16, .events = &client_events, .user = &c,
+	};
+	struct endpoint local;
+	char url[256];
+
+	(void)state;
+	fixture_open(&f, true, "127.0.0.1:0", "DNS:relay.example", true);
+	fixture_url(&f, "other.example", "/echo", url);
+	request.url = url;
+	c.f = &f;
+	assert_int_equal(network_open_channel(io_network(f.io), &request,
+					      &c.channel, NULL), 0);
+	assert_int_equal(channel_local(c.channel, &local), ERR_NOT_FOUND);
+	fixture_run(&f, 10);
+	assert_int_equal(c.received, 100);
+	assert_int_equal(channel_local(c.channel, &local), 0);
+	assert_true(endpoint_is_loopback(&local) && local.port);
+	fixture_close(&f);
+}
+
 static void on_accept(void *user, struct stream *stream)
 {
 	(void)user;
@@ -170,6 +240,8 @@ int main(void)
 		cmocka_unit_test(test_second_address_answers),
 		cmocka_unit_test(test_all_addresses_refuse),
 		cmocka_unit_test(test_name_that_leads_away),
+		cmocka_unit_test(test_address_and_certificate_given),
+		cmocka_unit_test(test_channel_at_an_address),
 		cmocka_unit_test(test_local_stream_by_name),
 	};
 

@@ -670,6 +670,44 @@ static void the_token_stays_secret(void **state)
 	assert_int_equal(control_new(&config, &other, &error), ERR_MISUSE);
 }
 
+/* The socket there is leads nowhere any more: found out within seconds. */
+static void network_changes(void **state)
+{
+	struct fixture *f = *state;
+
+	start(f);
+	world_run(&f->world, US_PER_S);
+	assert_int_equal(f->connected, 1);
+	memory_network_change(f->world.memory);
+	world_run(&f->world, 20 * US_PER_S);
+	assert_int_equal(f->world.dials, 1);
+
+	f->world.deaf = true;
+	memory_network_change(f->world.memory);
+	world_run(&f->world, 1900 * US_PER_MS);
+	assert_int_equal(f->world.dials, 1);
+	f->world.deaf = false;
+	world_run(&f->world, 300 * US_PER_MS);
+	assert_int_equal(f->world.dials, 2);
+	assert_int_equal(f->connected, 2);
+
+	/* What waits to be dialled does not wait any longer. */
+	f->world.refuse = 503;
+	f->world.refuse_body = "no";
+	world_cut_coordinate(&f->world);
+	world_run(&f->world, 60 * US_PER_S);
+	f->world.refuse = 0;
+	memory_network_change(f->world.memory);
+	world_run(&f->world, 10 * US_PER_MS);
+	assert_int_equal(f->connected, 3);
+	/* On the way out nothing is dialled. */
+	control_disconnect(f->control);
+	memory_network_change(f->world.memory);
+	world_run(&f->world, 6 * US_PER_S);
+	assert_int_equal(f->ends, 1);
+	assert_int_equal(f->connected, 3);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -682,6 +720,7 @@ int main(void)
 		TEST(lost_is_kept_a_while),
 		TEST(disconnected_is_gone),
 		TEST(restarted_agent),
+		TEST(network_changes),
 		TEST(resumed),
 		TEST(long_outage),
 		TEST(left_while_we_were_away),
