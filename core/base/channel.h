@@ -18,7 +18,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "core/base/endpoint.h"
 #include "core/base/err.h"
 
 struct channel;
@@ -46,7 +45,7 @@ struct channel_ops {
 	void (*pause)(struct channel *channel, bool paused);
 	void (*close)(struct channel *channel, int code, const char *reason);
 	/* May be NULL. */
-	int (*local)(const struct channel *channel, struct endpoint *out);
+	bool (*stranded)(const struct channel *channel);
 };
 
 struct channel {
@@ -85,12 +84,13 @@ static inline void channel_close(struct channel *channel, int code,
 	channel->ops->close(channel, code, reason);
 }
 
-/* Its end on this machine. 0, or ERR_NOT_FOUND while that is not known. */
-static inline int channel_local(const struct channel *channel,
-				struct endpoint *out)
+/*
+ * The address that it was opened from is no longer this machine's: nothing
+ * will come of it. False too while that cannot be known.
+ */
+static inline bool channel_stranded(const struct channel *channel)
 {
-	return channel->ops->local ? channel->ops->local(channel, out) :
-				     ERR_NOT_FOUND;
+	return channel->ops->stranded && channel->ops->stranded(channel);
 }
 
 #endif

@@ -9,8 +9,10 @@
 #include "core/io/conn.h"
 #include "core/io/server.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define LEAVE_US (5 * US_PER_S)
 
@@ -147,18 +149,25 @@ static void conn_close(struct channel *channel, int code, const char *reason)
 	lws_callback_on_writable(c->wsi);
 }
 
-static int conn_local(const struct channel *channel, struct endpoint *out)
+/* The system refuses to bind to an address that is not its own. */
+static bool conn_stranded(const struct channel *channel)
 {
 	const struct conn *c = self(channel);
 	struct sockaddr_storage address;
 	socklen_t len = sizeof(address);
+	bool gone;
+	int fd;
 
 	if (!c->open || !c->wsi ||
 	    getsockname(lws_get_socket_fd(lws_get_network_wsi(c->wsi)),
-			(struct sockaddr *)&address, &len) < 0 ||
-	    !endpoint_from_sockaddr((struct sockaddr *)&address, out))
-		return ERR_NOT_FOUND;
-	return 0;
+			(struct sockaddr *)&address, &len) < 0)
+		return false;
+	fd = socket(address.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	gone = fd >= 0 && bind(fd, (struct sockaddr *)&address, len) < 0 &&
+	       errno == EADDRNOTAVAIL;
+	if (fd >= 0)
+		close(fd);
+	return gone;
 }
 
 static const struct channel_ops ops = {
@@ -166,7 +175,7 @@ static const struct channel_ops ops = {
 	.room = conn_room,
 	.pause = conn_pause,
 	.close = conn_close,
-	.local = conn_local,
+	.stranded = conn_stranded,
 };
 
 static void on_leave_timeout(struct timer *timer)

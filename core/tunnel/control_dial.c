@@ -17,7 +17,6 @@
 #define API_VERSION "2.0"
 /* After a change of the network. */
 #define ALIVE_WITHIN_US (2 * US_PER_S)
-#define ADDRESS_CAP 64
 
 static void redial(struct control *control);
 
@@ -170,22 +169,6 @@ static void redial_now(struct control *control)
 	timer_set(control->config.loop, &control->redial, control_now(control));
 }
 
-static bool address_is_gone(const struct control *control)
-{
-	struct endpoint addresses[ADDRESS_CAP], local;
-	size_t count;
-
-	if (channel_local(control->channel, &local) < 0 ||
-	    endpoint_is_loopback(&local))
-		return false;
-	count = network_local_addresses(control->config.network, addresses,
-					ADDRESS_CAP);
-	for (size_t i = 0; i < count; i++)
-		if (memcmp(addresses[i].address, local.address, 16) == 0)
-			return false;
-	return true;
-}
-
 /* After on_fatal there is neither a channel nor a timer, and no way back. */
 static void network_changed(struct network_monitor *monitor)
 {
@@ -196,7 +179,7 @@ static void network_changed(struct network_monitor *monitor)
 	if (!control->channel) {
 		if (timer_active(&control->redial))
 			redial_now(control);
-	} else if (!control->coordinate || address_is_gone(control)) {
+	} else if (!control->coordinate || channel_stranded(control->channel)) {
 		log_info(control->config.log, "coordinate",
 			 "dialled anew: the network has changed");
 		control_session_lost(control, 1001);

@@ -71,12 +71,9 @@ void node_home_choose(struct node *node)
 static void network_changed(struct network_monitor *monitor)
 {
 	struct node *node = monitor->user;
-	struct endpoint addresses[NODE_OWN_ENDPOINT_CAP];
-	size_t count = network_local_addresses(node->config.network, addresses,
-					       NODE_OWN_ENDPOINT_CAP);
 
 	for (size_t i = 0; i < node->relay_count; i++)
-		relay_network_changed(node->relays[i].relay, addresses, count);
+		relay_network_changed(node->relays[i].relay);
 	if (!node->udp.socket)
 		node_latency_soon(node);
 	node_kick(node);

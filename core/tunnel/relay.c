@@ -364,27 +364,11 @@ void relay_set_home(struct relay *relay, bool home)
 	relay_send_control(relay);
 }
 
-/* False too when it cannot be known. */
-static bool address_is_gone(const struct relay *relay,
-			    const struct endpoint *addresses, size_t count)
-{
-	struct endpoint local;
-
-	if (!relay->channel || channel_local(relay->channel, &local) < 0 ||
-	    endpoint_is_loopback(&local))
-		return false;
-	for (size_t i = 0; i < count; i++)
-		if (memcmp(addresses[i].address, local.address, 16) == 0)
-			return false;
-	return true;
-}
-
-void relay_network_changed(struct relay *relay,
-			   const struct endpoint *addresses, size_t count)
+void relay_network_changed(struct relay *relay)
 {
 	if (!relay->ready)
 		dial_anew(relay, "the network has changed");
-	else if (address_is_gone(relay, addresses, count))
+	else if (channel_stranded(relay->channel))
 		dial_anew(relay, "its local address is gone");
 	else
 		relay_send_probe(relay, ALIVE_WITHIN_US);

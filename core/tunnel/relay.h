@@ -75,8 +75,7 @@ void relay_set_home(struct relay *relay, bool home);
  * that is gone is made again, any other is asked whether it lives (2 s), and
  * one that is down does not wait any longer.
  */
-void relay_network_changed(struct relay *relay,
-			   const struct endpoint *addresses, size_t count);
+void relay_network_changed(struct relay *relay);
 
 int64_t relay_region(const struct relay *relay);
 bool relay_up(const struct relay *relay);

@@ -575,13 +575,13 @@ static void after_a_change_of_the_network(void **state)
 
 	end_open(&a, world, false);
 	world_run(world, US_PER_S);
-	relay_network_changed(a.relay, NULL, 0);
+	relay_network_changed(a.relay);
 	world_run(world, 3 * US_PER_S);
 	assert_true(relay_up(a.relay));
 	assert_int_equal(world->sites[1].upgrades, 1);
 	/* The old connection leads nowhere now. */
 	site_mute(&world->sites[1]);
-	relay_network_changed(a.relay, NULL, 0);
+	relay_network_changed(a.relay);
 	world_run(world, 1900 * US_PER_MS);
 	assert_true(relay_up(a.relay));
 	world_run(world, 500 * US_PER_MS);
@@ -593,7 +593,7 @@ static void after_a_change_of_the_network(void **state)
 	site_cut(&world->sites[1]);
 	world_run(world, 30 * US_PER_S);
 	world->sites[1].refuse = 0;
-	relay_network_changed(a.relay, NULL, 0);
+	relay_network_changed(a.relay);
 	world_run(world, 100 * US_PER_MS);
 	assert_true(relay_up(a.relay));
 	relay_free(a.relay);
