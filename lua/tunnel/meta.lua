@@ -253,7 +253,7 @@ function datagram:close() end
 ---@field candidates { endpoint: string, latency: number?, used: boolean }[] where the agent may be reached
 ---@field network tunnel.network
 ---@field handshakes integer
----@field last_handshake number?
+---@field last_handshake number? on the clock of tunnel.now()
 ---@field timeline { state: tunnel.state, at: number }[]? not of tunnel.open's handle, which has a method
 
 --- The network outside, by the STUN servers of the deployment.
