@@ -46,6 +46,7 @@ type measured struct {
 	stdout []byte
 	cpu    float64
 	rssMB  float64
+	failed bool // or cut off: no figure is to be made of it
 }
 
 // highWater is a process's peak resident memory so far. Not ru_maxrss: that
@@ -66,7 +67,7 @@ func measure(cmd *exec.Cmd, every time.Duration) measured {
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if err := cmd.Start(); err != nil {
 		fmt.Fprintf(os.Stderr, "bench: %v\n", err)
-		return measured{}
+		return measured{failed: true}
 	}
 	timer := time.AfterFunc(limit, func() { cmd.Process.Kill() })
 	defer timer.Stop()
@@ -88,8 +89,8 @@ func measure(cmd *exec.Cmd, every time.Duration) measured {
 	m := measured{stdout: stdout.Bytes(), rssMB: <-peak}
 	u := cmd.ProcessState.SysUsage().(*syscall.Rusage)
 	m.cpu = float64(u.Utime.Sec+u.Stime.Sec) + float64(u.Utime.Usec+u.Stime.Usec)/1e6
-	if err != nil {
-		fmt.Fprintf(os.Stderr, "bench: %v: %v\n%s", cmd.Args, err, stderr.Bytes())
+	if m.failed = err != nil; m.failed {
+		fmt.Fprintf(os.Stderr, "bench: no figure from %v: %v\n%s", cmd.Args, err, stderr.Bytes())
 	}
 	return m
 }
@@ -140,6 +141,9 @@ func ours(p *place, j job) sample {
 	cmd := p.command(tunnelhost, args...)
 	cmd.Env = append(os.Environ(), "CODER_URL="+p.ours.URL, "CODER_SESSION_TOKEN="+p.ours.Token, "CODER_CLIENT_TLS_CA_FILE="+p.ours.CAFile)
 	m := measure(cmd, j.every())
+	if m.failed {
+		return sample{}
+	}
 	if j.direction == "" {
 		s := sample{}
 		json.Unmarshal(m.stdout, &s)
@@ -171,6 +175,9 @@ func theirs(p *place, j job, flags []string) sample {
 		}
 	}
 	m := measure(p.command(peer, args...), j.every())
+	if m.failed {
+		return sample{}
+	}
 	var answer struct {
 		Result  speedFigures
 		Path    struct{ Direct bool }
