@@ -91,20 +91,7 @@ void memory_monitor_remove(struct network *network,
 	list_remove(&monitor->link);
 }
 
-/* A listener may remove itself or others while it is told. */
 void memory_network_change(struct memory_network *memory)
 {
-	struct list told;
-	struct list *at;
-
-	list_init(&told);
-	while ((at = list_pop(&memory->monitors)) != NULL)
-		list_add_tail(&told, at);
-	while ((at = list_pop(&told)) != NULL) {
-		struct network_monitor *monitor =
-			container_of(at, struct network_monitor, link);
-
-		list_add_tail(&memory->monitors, at);
-		monitor->changed(monitor);
-	}
+	network_monitors_tell(&memory->monitors);
 }

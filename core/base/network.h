@@ -223,6 +223,9 @@ static inline int network_monitor_add(struct network *network,
 	return network->ops->monitor_add(network, monitor);
 }
 
+/* For implementations: tells each; any may remove itself or others. */
+void network_monitors_tell(struct list *monitors);
+
 static inline void network_monitor_remove(struct network *network,
 					  struct network_monitor *monitor)
 {

@@ -104,21 +104,9 @@ static uint64_t slept_us(void)
 static void tell(struct timer *timer)
 {
 	struct io *io = timer->user;
-	struct list told;
-	struct list *at;
 
-	/* A listener may remove itself or others while it is told. */
-	list_init(&told);
 	io->telling = true;
-	while ((at = list_pop(&io->monitors)) != NULL)
-		list_add_tail(&told, at);
-	while ((at = list_pop(&told)) != NULL) {
-		struct network_monitor *monitor =
-			container_of(at, struct network_monitor, link);
-
-		list_add_tail(&io->monitors, at);
-		monitor->changed(monitor);
-	}
+	network_monitors_tell(&io->monitors);
 	io->telling = false;
 	if (list_empty(&io->monitors))
 		io_monitor_stop(io);
