@@ -15,6 +15,7 @@
  */
 #include "core/io/dial.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -28,6 +29,8 @@ struct dial {
 	struct sock sock;
 	struct io *io;
 	struct io_url url;
+	struct proxy proxy;
+	bool proxied;			/* addresses are the proxy's */
 	enum dial_kind kind;
 	const struct dial_events *events;
 	void *user;
@@ -72,7 +75,11 @@ static void fail(struct dial *d)
 {
 	struct error error = d->error;
 
-	error_prefix(&error, "%s", d->url.authority);
+	if (d->proxied)
+		error_prefix(&error, "%s by the proxy %s:%u", d->url.authority,
+			     d->proxy.host, d->proxy.port);
+	else
+		error_prefix(&error, "%s", d->url.authority);
 	d->events->failed(d->user, &error, d->status);
 }
 
@@ -141,9 +148,37 @@ static int err_from_status(int status)
 	}
 }
 
+/* "http_proxy -> 407", or what else libwebsockets calls it. */
+static bool is_of_proxy(const struct dial *d, const char *text, size_t len)
+{
+	return d->proxied &&
+	       ((len >= 5 && strncmp(text, "proxy", 5) == 0) ||
+		(len >= 10 && strncmp(text, "http_proxy", 10) == 0));
+}
+
+static void note_proxy_failure(struct dial *d, const char *text, size_t len)
+{
+	const char *arrow = memmem(text, len, "-> ", 3);
+	int status = arrow ? atoi(arrow + 3) : 0;
+
+	if (status == 407)
+		error_set(&d->error, ERR_UNAUTHORIZED,
+			  "it wants a user and a password (407); write "
+			  "HTTPS_PROXY=http://USER:PASSWORD@%s:%u",
+			  d->proxy.host, d->proxy.port);
+	else if (status)
+		error_set(&d->error, ERR_REFUSED,
+			  "it refused with status %d", status);
+	else
+		error_set(&d->error, ERR_REFUSED,
+			  "it refused to connect, or is no HTTP proxy");
+}
+
 static void note_failure(struct dial *d, const char *text, size_t len)
 {
-	if (d->verify_error)
+	if (is_of_proxy(d, text, len))
+		note_proxy_failure(d, text, len);
+	else if (d->verify_error)
 		note_tls_error(d);
 	else if (d->status)
 		error_set(&d->error, err_from_status(d->status),
@@ -280,6 +315,21 @@ static int on_event(struct sock *sock, struct lws *wsi,
 	}
 }
 
+/*
+ * libwebsockets keeps the proxy with the vhost, and reads it while it
+ * connects: set anew each time, to a numeric address, which does not block.
+ */
+static int set_proxy(struct dial *d, const char *numeric)
+{
+	bool v6 = strchr(numeric, ':') != NULL;
+	char text[PROXY_CREDENTIALS_CAP + 100];
+
+	snprintf(text, sizeof(text), "%s%s%s%s%s:%u", d->proxy.credentials,
+		 d->proxy.credentials[0] ? "@" : "", v6 ? "[" : "", numeric,
+		 v6 ? "]" : "", d->proxy.port);
+	return lws_set_proxy(d->io->proxied_vhost, text);
+}
+
 static void connect_to(struct dial *d)
 {
 	char host[80];
@@ -300,6 +350,11 @@ static void connect_to(struct dial *d)
 	struct lws *wsi;
 
 	address_host(current(d), host, sizeof(host));
+	if (d->proxied) {
+		(void)set_proxy(d, host);
+		info.vhost = d->io->proxied_vhost;
+		info.address = d->url.host;
+	}
 	if (d->url.tls)
 		info.ssl_connection |= LCCSCF_USE_SSL;
 	/* Cut at its first ':', the name would fit no certificate; see
@@ -374,12 +429,30 @@ static int prepare(struct dial *d, const struct dial_request *request,
 	return dial_headers(request, &d->headers, error);
 }
 
+/* A proxy is told the name, whatever the address. */
+static int start_resolving(struct dial *d, const char *address,
+			   struct error *error)
+{
+	int err = proxy_for(&d->io->proxies, &d->url, &d->proxy, error);
+	const char *host = address ? address : d->url.host;
+	uint16_t port = d->url.port;
+
+	if (err < 0)
+		return err;
+	if (err > 0) {
+		d->proxied = true;
+		host = d->proxy.host;
+		port = d->proxy.port;
+	}
+	err = resolve_start(d->io, host, port, on_resolved, d, &d->resolve);
+	return err < 0 ? error_set(error, err, "cannot resolve %s", host) : 0;
+}
+
 int dial_new(struct io *io, const struct dial_request *request,
 	     const struct dial_events *events, void *user, struct dial **out,
 	     struct error *error)
 {
 	struct dial *d = calloc(1, sizeof(*d));
-	const char *host;
 	int err;
 
 	if (!d)
@@ -396,10 +469,8 @@ int dial_new(struct io *io, const struct dial_request *request,
 	d->probe.loop = &io->loop;
 	d->probe.watcher.fd = -1;
 	err = prepare(d, request, error);
-	host = request->address ? request->address : d->url.host;
-	if (err == 0 && (err = resolve_start(io, host, d->url.port,
-					     on_resolved, d, &d->resolve)) < 0)
-		error_set(error, err, "cannot resolve %s", host);
+	if (err == 0)
+		err = start_resolving(d, request->address, error);
 	if (err < 0) {
 		d->resolve = NULL;
 		dial_free(d);

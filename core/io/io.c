@@ -1,6 +1,7 @@
 #include "core/io/io.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "core/io/dial.h"
 #include "core/io/internal.h"
@@ -100,6 +101,30 @@ static const lws_retry_bo_t no_validity_checks = {
 #define KEEPALIVE_INTERVAL_S 10
 #define KEEPALIVE_PROBES 3
 
+static char *copy_of(const char *text)
+{
+	return text ? strdup(text) : NULL;
+}
+
+static void keep_proxies(struct io *io)
+{
+	struct proxy_environment now;
+
+	proxy_environment(&now);
+	io->proxies = (struct proxy_environment){
+		.https_proxy = copy_of(now.https_proxy),
+		.http_proxy = copy_of(now.http_proxy),
+		.no_proxy = copy_of(now.no_proxy),
+	};
+}
+
+static void free_proxies(struct io *io)
+{
+	free((char *)io->proxies.https_proxy);
+	free((char *)io->proxies.http_proxy);
+	free((char *)io->proxies.no_proxy);
+}
+
 static int start_lws(struct io *io)
 {
 	void *loops[] = { &io->uv };
@@ -137,6 +162,7 @@ static int start_lws(struct io *io)
 		.user = io,
 	};
 
+	keep_proxies(io);
 	/* It would be taken as a proxy, and NO_PROXY never asked. */
 	unsetenv("http_proxy");
 	unsetenv("socks_proxy");
@@ -147,6 +173,13 @@ static int start_lws(struct io *io)
 	io->client_vhost = lws_create_vhost(io->lws, &vhost);
 	if (!io->client_vhost ||
 	    lws_init_vhost_client_ssl(&vhost, io->client_vhost))
+		return ERR_INTERNAL;
+	if (!io->proxies.https_proxy && !io->proxies.http_proxy)
+		return 0;
+	vhost.vhost_name = "proxied client";
+	io->proxied_vhost = lws_create_vhost(io->lws, &vhost);
+	if (!io->proxied_vhost ||
+	    lws_init_vhost_client_ssl(&vhost, io->proxied_vhost))
 		return ERR_INTERNAL;
 	return 0;
 }
@@ -219,6 +252,7 @@ void io_free(struct io *io)
 	uv_loop_close(&io->uv);
 	loop_clear(&io->loop);
 	SSL_CTX_free(io->client_tls);
+	free_proxies(io);
 	free(io);
 }
 

@@ -25,6 +25,7 @@
 #include "core/base/network.h"
 #include "core/base/rng.h"
 #include "core/netstack/netstack.h"
+#include "core/tailnet/path/path.h"
 
 #define NODE_PEER_ADDRESS_CAP 4
 #define NODE_HELD_CAP 32	/* packets that wait for a peer's session */
@@ -139,6 +140,10 @@ struct node_peer_stats {
 /* 0 or ERR_NOT_FOUND. */
 int node_peer_stats(const struct node *node, const struct uuid *id,
 		    struct node_peer_stats *out);
+
+/* One place where the peer may be reached; false beyond the last. */
+bool node_peer_candidate(const struct node *node, const struct uuid *id,
+			 size_t index, struct path_candidate_info *out);
 
 /*
  * What others are told of this node: keys, home, endpoints, latencies. The

@@ -424,3 +424,13 @@ void node_paths_end(struct node *node)
 		network_monitor_remove(node_udp_network(node), &node->monitor);
 	node_udp_close(node);
 }
+
+bool node_peer_candidate(const struct node *node, const struct uuid *id,
+			 size_t index, struct path_candidate_info *out)
+{
+	const struct node_peer *peer =
+		hash_get(&node->by_id, id->bytes, sizeof(id->bytes));
+
+	return peer && path_candidate_info(&peer->path, index, node_now(node),
+					   out);
+}

@@ -503,3 +503,25 @@ void tunnel_survey(struct tunnel *tunnel)
 {
 	node_survey(tunnel->node);
 }
+
+bool tunnel_candidate(const struct tunnel *tunnel, size_t index,
+		      struct tunnel_candidate *out)
+{
+	struct path_candidate_info info;
+
+	if (!node_peer_candidate(tunnel->node, &tunnel->config.agent_id, index,
+				 &info))
+		return false;
+	*out = (struct tunnel_candidate){
+		.endpoint = info.endpoint,
+		.latency_us = info.latency_us == PATH_NEVER ? 0 :
+							info.latency_us,
+		.used = info.best,
+	};
+	return true;
+}
+
+const struct derp_map *tunnel_derp_map(const struct tunnel *tunnel)
+{
+	return &tunnel->derp_map;
+}

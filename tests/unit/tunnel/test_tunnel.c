@@ -347,7 +347,7 @@ static void close_drains(void **state)
 
 	come_up(f);
 	stream = dial(f, 80);
-	while (written < 2 * MIB) {
+	while (written < MIB) {
 		ssize_t n = stream_write(stream, piece, sizeof(piece));
 
 		assert_true(n > 0);
