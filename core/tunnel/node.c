@@ -29,8 +29,7 @@ static void tell_session(struct node *node, struct node_peer *peer)
 {
 	struct uuid id = peer->config.id;
 
-	peer->message_len = 0;
-	peer->message_owed = false;
+	node_message_forget(peer);
 	node_release_held(peer);
 	node->room_again = true;
 	if (node->config.events->on_session)
@@ -43,8 +42,7 @@ static void tell_silent(struct node *node, struct node_peer *peer)
 
 	buf_clear(&peer->held);
 	node->room_again = true;
-	peer->message_len = 0;
-	peer->message_owed = false;
+	node_message_forget(peer);
 	if (node->config.events->on_silent)
 		node->config.events->on_silent(node->config.user, &id);
 }
@@ -70,6 +68,15 @@ static void take_wireguard_events(struct node *node)
 	}
 }
 
+static void send_message(struct node_peer *peer, const uint8_t *bytes,
+			 const struct wg_out_message *message)
+{
+	node_send_message(peer, bytes, message->len,
+			  message->kind != WG_OUT_KEEPALIVE);
+	if (message->kind == WG_OUT_INITIATION)
+		node_resend_begin(peer);
+}
+
 static void send_wireguard_messages(struct node *node)
 {
 	struct wg_out_message message;
@@ -78,9 +85,8 @@ static void send_wireguard_messages(struct node *node)
 	while (wg_out(node->wg, node_now(node), out, sizeof(out), &message) ==
 	       0)
 		if (message.peer)
-			node_send_message(wg_peer_user(message.peer), out,
-					  message.len,
-					  message.kind != WG_OUT_KEEPALIVE);
+			send_message(wg_peer_user(message.peer), out,
+				     &message);
 		else
 			node_send_cookie(node, message.from, out, message.len);
 }

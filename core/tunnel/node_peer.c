@@ -81,6 +81,7 @@ static void free_peer(struct node_peer *peer)
 	list_remove(&peer->link);
 	list_remove(&peer->waiting);
 	node_path_clear(peer);
+	node_message_forget(peer);
 	if (peer->wg)
 		wg_peer_remove(peer->wg);
 	key_wipe(&peer->disco_shared);
@@ -140,6 +141,7 @@ static struct node_peer *new_peer(struct node *node, const struct uuid *id)
 	peer->config.id = *id;
 	buf_init(&peer->held, HELD_BYTES_CAP);
 	node_path_init(peer);
+	node_resend_init(peer);
 	if (hash_put(&node->by_id, id->bytes, 16, peer) < 0) {
 		free(peer);
 		return NULL;
@@ -160,8 +162,7 @@ static void take_wireguard_peer(struct node_peer *peer, struct wg_peer *wg,
 					  config->address_count);
 	} else if (peer->wg) {
 		wg_peer_remove(peer->wg);
-		peer->message_len = 0;
-		peer->message_owed = false;
+		node_message_forget(peer);
 	}
 	peer->wg = wg;
 	if (config->keepalive != was_kept_alive)

@@ -44,6 +44,8 @@ struct node_peer {
 	uint8_t message[WG_MESSAGE_CAP];
 	size_t message_len;
 	bool message_owed;
+	struct timer resend;	/* of an initiation; see node_resend.c */
+	uint64_t resend_us;	/* how long it has waited last */
 };
 
 /* A relay in use, or one that was lately. */
@@ -262,6 +264,13 @@ void node_took_packet(struct node *node, bool directly);
 /* A handshake message or keepalive; the former is kept, to be sent again. */
 void node_send_message(struct node_peer *peer, const uint8_t *message,
 		       size_t len, bool keep);
+/* node_resend.c */
+void node_resend_init(struct node_peer *peer);
+/* The message is an initiation that has been sent, or is owed. */
+void node_resend_begin(struct node_peer *peer);
+/* There is no message any more. */
+void node_message_forget(struct node_peer *peer);
+
 /* What was held leaves, as far as session and relay allow. */
 void node_release_held(struct node_peer *peer);
 /* The same for all peers that wait for room. */

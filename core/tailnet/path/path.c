@@ -17,6 +17,9 @@
 #define TRUST_US (6500 * US_PER_MS)
 #define SILENCE_US (2500 * US_PER_MS)
 #define SILENCE_PINGS 2
+#define DEAF_PINGS 5	/* unanswered, although the peer is heard */
+#define BUSY_US US_PER_S		/* sent to that lately: beats are quicker */
+#define BUSY_BEAT_US US_PER_S
 #define IDLE_US (45 * US_PER_S)
 #define DISCOVERY_US (5 * US_PER_S)
 #define DISCOVERY_LATER_US (15 * US_PER_S)
@@ -170,6 +173,7 @@ static void use(struct path *path, const struct path_candidate *candidate,
 	path->heard_us = now_us;
 	path->heartbeat_us = now_us + HEARTBEAT_US;
 	path->unanswered = 0;
+	path->deaf = 0;
 }
 
 static void smooth(uint64_t *latency_us, uint64_t sample_us)
@@ -210,6 +214,7 @@ static void forget_answers(struct path *path)
 	path->trusted_until_us = 0;
 	path->best_latency_us = PATH_NEVER;
 	path->unanswered = 0;
+	path->deaf = 0;
 	for (size_t i = 0; i < path->count; i++) {
 		path->candidates[i].pinged_us = PATH_NEVER;
 		path->candidates[i].latency_us = PATH_NEVER;
@@ -237,6 +242,7 @@ static void lose_trust(struct path *path, uint64_t now_us)
 	path->trusted_until_us = 0;
 	path->best_latency_us = PATH_NEVER;
 	path->unanswered = 0;
+	path->deaf = 0;
 	path->active_since_us = now_us;
 	if (path->active)
 		discover(path, now_us);
@@ -277,6 +283,7 @@ static void note_ping(struct path *path, struct path_candidate *candidate,
 		if (path->heard_us > candidate->pinged_us)
 			path->unanswered = 0;
 		path->unanswered++;
+		path->deaf++;
 	}
 	rng_bytes(path->rng, ping->txid, sizeof(ping->txid));
 	ping->sent_us = now_us;
@@ -355,17 +362,23 @@ static uint64_t retry_us(const struct path *path)
 		       2 * path->best_latency_us;
 }
 
-/* When trust ends, if nothing is heard until then. */
+/*
+ * When trust ends, if nothing changes until then. Silence counts when there
+ * was something to be answered. A peer that is heard and does not answer
+ * hears nothing of us: the agent's TCP gives a connection up after some 6 s
+ * without an ACK, so that is no longer waited for.
+ */
 static uint64_t trust_deadline(const struct path *path)
 {
-	const struct path_candidate *best;
+	const struct path_candidate *best = path_find(path, &path->best);
 	uint64_t silent_us = path->heard_us + SILENCE_US;
 
-	/* Silence counts when there was something to be answered. */
+	if (best && path->deaf >= DEAF_PINGS)
+		return deadline_min(best->pinged_us + retry_us(path),
+				    path->trusted_until_us);
 	if (path->unanswered < SILENCE_PINGS ||
 	    path->wanted_us <= path->heard_us)
 		return path->trusted_until_us;
-	best = path_find(path, &path->best);
 	if (best && silent_us < best->pinged_us + retry_us(path))
 		silent_us = best->pinged_us + retry_us(path);
 	return deadline_min(silent_us, path->trusted_until_us);
@@ -404,6 +417,12 @@ static void beat_best(struct path *path, uint64_t now_us)
 	path->heartbeat_us = now_us + retry_us(path);
 }
 
+static uint64_t beat_us(const struct path *path, uint64_t now_us)
+{
+	return path->wanted_us + BUSY_US > now_us ? BUSY_BEAT_US :
+						    HEARTBEAT_US;
+}
+
 static void beat(struct path *path, uint64_t now_us)
 {
 	const struct path_candidate *best;
@@ -422,10 +441,10 @@ static void beat(struct path *path, uint64_t now_us)
 		discover(path, now_us);
 	best = path_find(path, &path->best);
 	if (best && best->pong_us != PATH_NEVER &&
-	    best->pong_us + HEARTBEAT_US > now_us &&
+	    best->pong_us + beat_us(path, now_us) > now_us &&
 	    (best->pinged_us == PATH_NEVER ||
 	     best->pinged_us <= best->pong_us))
-		path->heartbeat_us = best->pong_us + HEARTBEAT_US;
+		path->heartbeat_us = best->pong_us + beat_us(path, now_us);
 	else
 		beat_best(path, now_us);
 }

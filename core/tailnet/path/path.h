@@ -67,7 +67,8 @@ struct path {
 	uint64_t bucket_us;		/* when ping_bucket was filled last */
 	uint64_t call_us;		/* the next call-me-maybe, at most */
 	unsigned ping_bucket;
-	unsigned unanswered;		/* pings to `best`, of late */
+	unsigned unanswered;		/* pings to `best`, since it was heard */
+	unsigned deaf;			/* likewise, since a pong */
 	bool active;			/* packets are sent these days */
 	bool call_due;
 	bool ping_due;			/* some candidate has ping_at_us */
