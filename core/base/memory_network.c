@@ -158,6 +158,7 @@ int memory_network_new(const struct memory_network_config *config,
 	memory->network.ops = &network_ops;
 	memory->config = *config;
 	memory->next_port = FIRST_PORT;
+	memory->way_count = 1;
 	list_init(&memory->links);
 	list_init(&memory->calls);
 	list_init(&memory->sockets);

@@ -39,6 +39,41 @@ void memory_network_set_latency(struct memory_network *memory,
 /* Datagrams sent from now on are lost, or are not. */
 void memory_network_set_udp_blocked(struct memory_network *memory,
 				    bool blocked);
+
+/*
+ * What happens to datagrams on their way. Each of a batch has its own luck,
+ * and then comes alone. Chances are of 1,000; zeroed is a faultless way.
+ */
+struct memory_udp_faults {
+	bool blocked;		/* all are lost */
+	unsigned loss;
+	unsigned duplicate;
+	unsigned corrupt;	/* one bit of it is turned */
+	unsigned reorder;	/* held back while others pass */
+	uint64_t held_us;	/* for how long; 0: 3 ms */
+	uint64_t delay_us;	/* beside the latency */
+	uint64_t jitter_us;	/* at most, beside it; the order is kept */
+	uint64_t seed;		/* the same: the same luck */
+};
+/* How often they struck. */
+struct memory_udp_counts {
+	uint64_t sent;
+	uint64_t lost;		/* blocked ones, too */
+	uint64_t duplicated;
+	uint64_t corrupted;
+	uint64_t reordered;
+	uint64_t overflowed;	/* the receiver had too many */
+};
+
+#define MEMORY_UDP_WAYS_CAP 8
+/*
+ * For what is sent from now on: from this port, or (0) from every port that
+ * has no faults of its own. 0 or ERR_LIMIT: too many ports.
+ */
+int memory_network_set_udp(struct memory_network *memory, uint16_t from_port,
+			   const struct memory_udp_faults *faults);
+void memory_network_udp_counts(const struct memory_network *memory,
+			       struct memory_udp_counts *out);
 /* All monitors hear of a change, at once. */
 void memory_network_change(struct memory_network *memory);
 struct network *memory_network_of(struct memory_network *memory);

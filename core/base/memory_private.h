@@ -6,6 +6,13 @@
 #include "core/base/memory_network.h"
 #include "core/base/memory_request.h"
 
+/* What datagrams from a port meet with. */
+struct memory_way {
+	uint16_t port;
+	struct memory_udp_faults faults;
+	struct rng rng;
+};
+
 struct memory_network {
 	struct network network;
 	struct memory_network_config config;
@@ -15,6 +22,9 @@ struct memory_network {
 	struct list lookups;
 	struct list monitors;
 	bool udp_blocked;
+	struct memory_way ways[MEMORY_UDP_WAYS_CAP];	/* the first: port 0 */
+	size_t way_count;
+	struct memory_udp_counts udp_counts;
 	uint16_t next_port;
 };
 

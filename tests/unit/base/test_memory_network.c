@@ -436,6 +436,142 @@ static void delivers_datagrams(void **state)
 	clear(&world);	/* closes what was left open */
 }
 
+struct tally {
+	struct datagram *socket;
+	unsigned got;
+	unsigned odd;		/* were changed on the way */
+	unsigned early;		/* came before one that was sent earlier */
+	uint8_t last;
+	uint64_t first_us;
+};
+
+static void on_numbered(void *user, const struct sockaddr *from,
+			uint8_t *data, size_t len, size_t segment)
+{
+	struct tally *tally = user;
+
+	(void)from;
+	assert_true(segment == 0 || segment == len);
+	assert_int_equal(len, 10);
+	if (tally->got++ == 0)
+		tally->first_us = world.v.now_us;
+	for (size_t i = 1; i < len; i++)
+		tally->odd += data[i] != data[0];
+	tally->early += data[0] < tally->last;
+	tally->last = data[0];
+}
+
+static void open_tally(struct tally *tally, struct sockaddr_storage *at)
+{
+	static const struct datagram_events numbered = {
+		.on_receive = on_numbered,
+	};
+	struct error error;
+
+	memset(tally, 0, sizeof(*tally));
+	assert_int_equal(network_open_datagram(world.network, NULL, &numbered,
+					       tally, &tally->socket, &error),
+			 0);
+	assert_int_equal(tally->socket->ops->local(tally->socket, at), 0);
+}
+
+/* 200 of ten bytes, in batches of 20, one each millisecond. */
+static void send_numbered(struct tally *from, struct sockaddr_storage *to)
+{
+	uint8_t batch[200];
+
+	for (unsigned i = 0; i < 10; i++) {
+		for (unsigned k = 0; k < sizeof(batch); k++)
+			batch[k] = (uint8_t)(i * 20 + k / 10);
+		assert_int_equal(from->socket->ops->send(
+					 from->socket, (struct sockaddr *)to,
+					 batch, sizeof(batch), 10), 0);
+		virtual_loop_run(&world.v, world.v.now_us + US_PER_MS, NULL);
+	}
+}
+
+static uint16_t port_at(const struct sockaddr_storage *at)
+{
+	return ntohs(((const struct sockaddr_in *)(const void *)at)->sin_port);
+}
+
+static struct memory_udp_counts lossy_run(struct tally *b)
+{
+	const struct memory_udp_faults faults = {
+		.loss = 200, .duplicate = 50, .corrupt = 50, .reorder = 200,
+		.seed = 11,
+	};
+	struct sockaddr_storage at_a, at_b;
+	struct memory_udp_counts counts;
+	struct tally a;
+
+	init(&world, 0);
+	open_tally(&a, &at_a);
+	open_tally(b, &at_b);
+	assert_int_equal(memory_network_set_udp(world.memory, port_at(&at_a),
+						&faults), 0);
+	send_numbered(&a, &at_b);
+	run(&world);
+	memory_network_udp_counts(world.memory, &counts);
+	clear(&world);
+	return counts;
+}
+
+static void treats_datagrams_badly(void **state)
+{
+	struct memory_udp_counts first, second;
+	struct tally b, again;
+
+	(void)state;
+	first = lossy_run(&b);
+	assert_int_equal(first.sent, 200);
+	assert_in_range(first.lost, 20, 60);
+	assert_in_range(first.duplicated, 1, 30);
+	assert_in_range(first.corrupted, 1, 30);
+	assert_in_range(first.reordered, 20, 60);
+	assert_int_equal(b.got, 200 - first.lost + first.duplicated);
+	assert_true(b.odd >= first.corrupted);
+	assert_true(b.early > 0);
+	second = lossy_run(&again);
+	assert_memory_equal(&first, &second, sizeof(first));
+}
+
+static void faults_have_a_direction(void **state)
+{
+	const struct memory_udp_faults blocked = { .blocked = true };
+	const struct memory_udp_faults slow = {
+		.delay_us = 20 * US_PER_MS, .jitter_us = 5 * US_PER_MS,
+	};
+	struct sockaddr_storage at_a, at_b;
+	struct memory_udp_counts counts;
+	struct tally a, b;
+	uint64_t start_us;
+
+	(void)state;
+	init(&world, 0);
+	open_tally(&a, &at_a);
+	open_tally(&b, &at_b);
+	memory_network_set_udp(world.memory, 0, &slow);
+	memory_network_set_udp(world.memory, port_at(&at_a), &blocked);
+	start_us = world.v.now_us;
+	send_numbered(&a, &at_b);
+	send_numbered(&b, &at_a);
+	run(&world);
+	memory_network_udp_counts(world.memory, &counts);
+	assert_int_equal(counts.lost, 200);
+	assert_int_equal(b.got, 0);
+	assert_int_equal(a.got, 200);
+	assert_int_equal(a.early, 0);	/* jitter keeps the order */
+	assert_true(a.first_us >= start_us + 30 * US_PER_MS);
+	for (uint16_t port = 1; port < MEMORY_UDP_WAYS_CAP - 1; port++)
+		assert_int_equal(memory_network_set_udp(world.memory, port,
+							&blocked), 0);
+	assert_int_equal(memory_network_set_udp(world.memory, 9, &blocked),
+			 ERR_LIMIT);
+	assert_int_equal(memory_network_set_udp(world.memory, 1, &slow), 0);
+	clear(&world);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -448,6 +584,8 @@ int main(void)
 		cmocka_unit_test(tells_of_refusals),
 		cmocka_unit_test(answers_plain_requests),
 		cmocka_unit_test(delivers_datagrams),
+		cmocka_unit_test(treats_datagrams_badly),
+		cmocka_unit_test(faults_have_a_direction),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
