@@ -7,6 +7,7 @@
  * - connect() failing closes the socket before the uv_poll_t, which is then
  *   lost: io_reap_poll();
  * - the errno of that failure is lost: probe.c;
+ * - why a proxy refused is lost, too: proxy_ask.c;
  * - it may fail inside lws_client_connect_via_info(), with callbacks: that
  *   is only ever called from a task, and results are only noted.
  *
@@ -15,10 +16,12 @@
  */
 #include "core/io/dial.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/io/probe.h"
+#include "core/io/proxy_ask.h"
 #include "core/io/resolve.h"
 
 /* Other addresses wait that long for one that does not answer. */
@@ -28,6 +31,7 @@ struct dial {
 	struct sock sock;
 	struct io *io;
 	struct io_url url;
+	struct proxy proxy;		/* host "": none */
 	enum dial_kind kind;
 	const struct dial_events *events;
 	void *user;
@@ -45,13 +49,17 @@ struct dial {
 	size_t next;
 
 	struct lws *wsi;
-	bool connected;			/* TCP is up */
+	bool connected;			/* TCP is up, to the proxy if any */
+	bool through;			/* the proxy has let us through */
+	bool proxy_failed;		/* it has not */
 	bool ended;			/* this attempt is over */
 	int verify_error;		/* X509_V_ERR_… */
 	int status;
 	struct timer attempt;
 	struct task step;
 	struct probe probe;
+	struct proxy_ask ask;
+	char phase[URL_HOST_CAP + 64];
 	struct error error;
 };
 
@@ -60,18 +68,42 @@ const struct io_url *dial_url(const struct dial *d)
 	return &d->url;
 }
 
-const char *dial_phase(const struct dial *d)
+static bool by_proxy(const struct dial *d)
 {
-	if (d->resolve)
-		return "resolving the name";
-	return d->connected ? "waiting for the answer" : "connecting";
+	return *d->proxy.host != '\0';
+}
+
+const char *dial_phase(struct dial *d)
+{
+	const char *doing = "waiting for the answer";
+	const char *joint = "through";
+
+	if (d->resolve) {
+		doing = "resolving the name";
+		joint = "of";
+	} else if (!d->connected) {
+		doing = "connecting";
+		joint = "to";
+	} else if (by_proxy(d) && !d->through) {
+		doing = "waiting to be let through";
+		joint = "by";
+	}
+	if (!by_proxy(d))
+		return doing;
+	snprintf(d->phase, sizeof(d->phase), "%s %s proxy %s", doing, joint,
+		 d->proxy.name);
+	return d->phase;
 }
 
 static void fail(struct dial *d)
 {
 	struct error error = d->error;
 
-	error_prefix(&error, "%s", d->url.authority);
+	if (by_proxy(d))
+		error_prefix(&error, "%s through proxy %s", d->url.authority,
+			     d->proxy.name);
+	else
+		error_prefix(&error, "%s", d->url.authority);
 	d->events->failed(d->user, &error, d->status);
 }
 
@@ -113,6 +145,16 @@ static void on_attempt_timeout(struct timer *timer)
 	d->wsi = NULL;
 	probe_stop(&d->probe);
 	try_next(d);
+}
+
+/* Whatever it says counts for all its addresses. */
+static void on_proxy_reason(void *user, const struct error *error)
+{
+	struct dial *d = user;
+
+	d->error = *error;
+	d->next = d->count;
+	task_post(&d->io->loop, &d->step);
 }
 
 static void note_tls_error(struct dial *d)
@@ -165,6 +207,11 @@ static void on_destroyed(struct dial *d, struct lws *wsi)
 	d->wsi = NULL;
 	d->ended = true;
 	timer_stop(&d->io->loop, &d->attempt);
+	if (d->proxy_failed) {
+		proxy_ask_start(&d->ask, &d->io->loop, current(d), &d->proxy,
+				&d->url, on_proxy_reason, d);
+		return;
+	}
 	if (d->connected) {
 		if (!d->error.code)
 			note_failure(d, "", 0);
@@ -244,6 +291,17 @@ static int on_head(struct dial *d, struct lws *wsi)
 	return d->events->up(d->user, wsi);
 }
 
+/* "proxy not h1", "proxy conn dead", "proxy read err", "proxy write failed" */
+static void note_error(struct dial *d, const char *text, size_t len)
+{
+	if (!d->connected)
+		return;
+	d->proxy_failed = by_proxy(d) && !d->through && len > 6 &&
+			  strncmp(text, "proxy ", 6) == 0;
+	if (!d->error.code && !d->proxy_failed)
+		note_failure(d, text, len);
+}
+
 static int on_event(struct sock *sock, struct lws *wsi,
 		    enum lws_callback_reasons reason, void *in, size_t len)
 {
@@ -258,6 +316,7 @@ static int on_event(struct sock *sock, struct lws *wsi,
 		drop_literal_name(d, wsi);
 		return 0;
 	case LWS_CALLBACK_OPENSSL_PERFORM_SERVER_CERT_VERIFICATION:
+		d->through = true;
 		return tls_verify(&d->url, in, len != 0, &d->verify_error);
 	case LWS_CALLBACK_CLIENT_APPEND_HANDSHAKE_HEADER:
 		return append_headers(d, wsi, in, len);
@@ -268,8 +327,7 @@ static int on_event(struct sock *sock, struct lws *wsi,
 	case LWS_CALLBACK_CLIENT_ESTABLISHED:
 		return d->events->up(d->user, wsi);
 	case LWS_CALLBACK_CLIENT_CONNECTION_ERROR:
-		if (d->connected && !d->error.code)
-			note_failure(d, in, len);
+		note_error(d, in, len);
 		return 0;
 	case LWS_CALLBACK_WSI_DESTROY:
 		on_destroyed(d, wsi);
@@ -279,12 +337,37 @@ static int on_event(struct sock *sock, struct lws *wsi,
 	}
 }
 
+/*
+ * libwebsockets would resolve a proxy's name, and block, so it is told the
+ * number for each attempt anew; the target goes by its name.
+ */
+static struct lws_vhost *vhost_of(struct dial *d, char *host, size_t cap)
+{
+	bool brackets = strchr(d->url.host, ':') != NULL;
+	char text[PROXY_CREDENTIALS_CAP + 80 + 10];
+	char number[80];
+	int err;
+
+	if (!by_proxy(d)) {
+		address_host(current(d), host, cap);
+		return d->io->client_vhost;
+	}
+	address_text(current(d), number, sizeof(number));
+	snprintf(text, sizeof(text), "%s%s%s", d->proxy.credentials,
+		 *d->proxy.credentials ? "@" : "", number);
+	err = lws_set_proxy(d->io->proxy_vhost, text);
+	explicit_bzero(text, sizeof(text));
+	snprintf(host, cap, "%s%s%s", brackets ? "[" : "", d->url.host,
+		 brackets ? "]" : "");
+	return err ? NULL : d->io->proxy_vhost;
+}
+
 static void connect_to(struct dial *d)
 {
-	char host[80];
+	char host[URL_HOST_CAP + 2];
 	struct lws_client_connect_info info = {
 		.context = d->io->lws,
-		.vhost = d->io->client_vhost,
+		.vhost = vhost_of(d, host, sizeof(host)),
 		.address = host,
 		.port = d->url.port,
 		.path = d->url.path,
@@ -298,7 +381,6 @@ static void connect_to(struct dial *d)
 	};
 	struct lws *wsi;
 
-	address_host(current(d), host, sizeof(host));
 	if (d->url.tls)
 		info.ssl_connection |= LCCSCF_USE_SSL;
 	/* Cut at its first ':', the name would fit no certificate; see
@@ -306,12 +388,14 @@ static void connect_to(struct dial *d)
 	if (d->url.literal)
 		info.ssl_connection |= LCCSCF_SKIP_SERVER_CERT_HOSTNAME_CHECK;
 	d->connected = false;
+	d->through = false;
+	d->proxy_failed = false;
 	d->ended = false;
 	if (d->next + 1 < d->count)
 		timer_set(&d->io->loop, &d->attempt,
 			  loop_now_us(&d->io->loop) + ATTEMPT_US);
 	error_set(&d->error, 0, "%s", "");
-	wsi = lws_client_connect_via_info(&info);
+	wsi = !info.vhost ? NULL : lws_client_connect_via_info(&info);
 	/* When it failed at once, on_destroyed() has posted what follows,
 	 * unless there never was a connection to destroy. */
 	if (d->ended)
@@ -364,11 +448,26 @@ static int prepare(struct dial *d, const struct dial_request *request,
 
 	if (err < 0)
 		return err;
+	err = proxy_for(&d->io->proxies, &d->url, &d->proxy, error);
+	if (err < 0)
+		return err;
 	d->method = strdup(request->method);
 	d->protocol = request->protocol ? strdup(request->protocol) : NULL;
 	if (!d->method || (request->protocol && !d->protocol))
 		return error_set(error, ERR_NOMEM, "out of memory");
 	return dial_headers(request, &d->headers, error);
+}
+
+static int resolve(struct dial *d, struct error *error)
+{
+	const char *host = by_proxy(d) ? d->proxy.host : d->url.host;
+	uint16_t port = by_proxy(d) ? d->proxy.port : d->url.port;
+	int err = resolve_start(d->io, host, port, on_resolved, d,
+				&d->resolve);
+
+	if (err < 0)
+		error_set(error, err, "cannot resolve %s", host);
+	return err;
 }
 
 int dial_new(struct io *io, const struct dial_request *request,
@@ -391,10 +490,11 @@ int dial_new(struct io *io, const struct dial_request *request,
 	d->step = (struct task){ .run = on_step, .user = d };
 	d->probe.loop = &io->loop;
 	d->probe.watcher.fd = -1;
+	d->ask.loop = &io->loop;
+	d->ask.watcher.fd = -1;
 	err = prepare(d, request, error);
-	if (err == 0 && (err = resolve_start(io, d->url.host, d->url.port,
-					     on_resolved, d, &d->resolve)) < 0)
-		error_set(error, err, "cannot resolve %s", d->url.host);
+	if (err == 0)
+		err = resolve(d, error);
 	if (err < 0) {
 		d->resolve = NULL;
 		dial_free(d);
@@ -421,6 +521,8 @@ void dial_free(struct dial *d)
 	timer_stop(&d->io->loop, &d->attempt);
 	task_cancel(&d->step);
 	probe_stop(&d->probe);
+	proxy_ask_stop(&d->ask);
+	explicit_bzero(&d->proxy, sizeof(d->proxy));
 	free(d->method);
 	free(d->protocol);
 	free(d->headers);

@@ -15,6 +15,7 @@
 #include <uv.h>
 
 #include "core/io/io.h"
+#include "core/io/proxy.h"
 
 #define IO_ROOM "io"
 #define IO_SERVICE_BUFFER 65536		/* one read or write of a socket */
@@ -44,6 +45,8 @@ struct io {
 
 	struct lws_context *lws;
 	struct lws_vhost *client_vhost;
+	struct lws_vhost *proxy_vhost;	/* for what goes through a proxy */
+	struct proxy_env proxies;
 	SSL_CTX *client_tls;
 
 	uv_signal_t signals[IO_SIGNAL_COUNT];

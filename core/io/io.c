@@ -100,6 +100,16 @@ static const lws_retry_bo_t no_validity_checks = {
 #define KEEPALIVE_INTERVAL_S 10
 #define KEEPALIVE_PROBES 3
 
+static struct lws_vhost *client_vhost(struct io *io,
+				      const struct lws_context_creation_info *of)
+{
+	struct lws_vhost *vhost = lws_create_vhost(io->lws, of);
+
+	if (!vhost || lws_init_vhost_client_ssl(of, vhost))
+		return NULL;
+	return vhost;
+}
+
 static int start_lws(struct io *io)
 {
 	void *loops[] = { &io->uv };
@@ -144,11 +154,10 @@ static int start_lws(struct io *io)
 	io->lws = lws_create_context(&info);
 	if (!io->lws)
 		return ERR_INTERNAL;
-	io->client_vhost = lws_create_vhost(io->lws, &vhost);
-	if (!io->client_vhost ||
-	    lws_init_vhost_client_ssl(&vhost, io->client_vhost))
-		return ERR_INTERNAL;
-	return 0;
+	io->client_vhost = client_vhost(io, &vhost);
+	vhost.vhost_name = "proxy";
+	io->proxy_vhost = client_vhost(io, &vhost);
+	return io->client_vhost && io->proxy_vhost ? 0 : ERR_INTERNAL;
 }
 
 int io_new(const struct io_config *config, struct io **out,
@@ -164,8 +173,11 @@ int io_new(const struct io_config *config, struct io **out,
 	list_init(&io->objects);
 	list_init(&io->servers);
 	list_init(&io->monitors);
-	err = io_loop_init(io);
+	err = proxy_env_read(&io->proxies);
+	if (err == 0)
+		err = io_loop_init(io);
 	if (err < 0) {
+		proxy_env_clear(&io->proxies);
 		free(io);
 		return error_set(error, err, "cannot make an event loop");
 	}
@@ -219,6 +231,7 @@ void io_free(struct io *io)
 	uv_loop_close(&io->uv);
 	loop_clear(&io->loop);
 	SSL_CTX_free(io->client_tls);
+	proxy_env_clear(&io->proxies);
 	free(io);
 }
 
