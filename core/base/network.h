@@ -74,6 +74,11 @@ typedef void http_done(void *user, const struct http_response *response);
  * batch in is one datagram or, with UDP_GRO, several of `segment` bytes (the
  * last may be shorter) from one address. The same going out (UDP_SEGMENT).
  * What came in is the receiver's to write on until it returns.
+ *
+ * Sending: 0 when all was taken. ERR_AGAIN: there was no room for all of it
+ * just now; ERR_TOO_LARGE: a datagram is larger than the way to it allows;
+ * others are the way's (ERR_UNREACHABLE, ERR_DENIED). What was not taken is
+ * lost, and the socket goes on.
  */
 struct datagram;
 struct datagram_events {

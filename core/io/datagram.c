@@ -4,6 +4,15 @@
  * AF_INET one; the mapped form stays in here. With UDP_GRO the kernel hands
  * up a run of datagrams as one; with UDP_SEGMENT it cuts one write into
  * many; where it cannot, sendmmsg() does.
+ *
+ * What the kernel says no to is lost, as on the way, and never ends the
+ * socket: a full buffer (ERR_AGAIN) costs what of this call has not been
+ * taken yet, nothing that was taken before and nothing that comes later. An
+ * ICMP message about one destination is no error of the socket's.
+ *
+ * Fragments are left to the kernel's rule (IP_PMTUDISC_WANT): it sends with
+ * "don't fragment" until a router says that a path is narrower, and cuts for
+ * that path alone. Forbidden at all, such a path would be lost for good.
  */
 #include <errno.h>
 #include <netinet/in.h>
@@ -19,7 +28,7 @@
 #define READS_A_TURN 16	/* few of them are full under GRO */
 #define SEGMENTS_CAP 64			/* UDP_MAX_SEGMENTS of the kernel */
 #define BATCH_CAP 65000u		/* bytes in one write */
-#define SOCKET_BUFFER (4 << 20)
+#define SOCKET_BUFFER (7 << 20)	/* as tailscale.com wgengine/magicsock */
 
 struct udp {
 	struct datagram datagram;
@@ -27,7 +36,7 @@ struct udp {
 	struct io *io;
 	struct watcher watcher;
 	bool mapped;			/* an IPv6 socket that takes IPv4 */
-	bool no_segments;		/* the kernel refused UDP_SEGMENT */
+	bool no_segments;		/* the kernel or device has none */
 	const struct datagram_events *events;
 	void *user;
 	bool *closed;			/* told to a running read loop */
@@ -198,10 +207,13 @@ static int send_one_by_one(struct udp *u, struct sockaddr_storage *to,
 	return 0;
 }
 
-static bool lacks_segments(int number)
+/*
+ * EIO: the device computes no checksums, and will not later. EINVAL: the path
+ * to this one destination is narrower than a segment.
+ */
+static bool lacks_segments(int err)
 {
-	return number == EINVAL || number == EIO || number == EOPNOTSUPP ||
-	       number == ENOPROTOOPT;
+	return err == -EIO || err == -EOPNOTSUPP || err == -ENOPROTOOPT;
 }
 
 static int send_run(struct udp *u, struct sockaddr_storage *to,
@@ -212,12 +224,22 @@ static int send_run(struct udp *u, struct sockaddr_storage *to,
 
 	if (len <= segment || !u->no_segments)
 		err = send_segments(u, to, to_len, data, len, segment);
-	if (err == 0 || len <= segment)
+	if (len <= segment)
 		return err;
-	if (!u->no_segments && !lacks_segments(-err))
+	if (lacks_segments(err))
+		u->no_segments = true;
+	else if (err != -EINVAL)
 		return err;
-	u->no_segments = true;
 	return send_one_by_one(u, to, to_len, data, len, segment);
+}
+
+static int err_of_send(int number)
+{
+	if (number == ENOBUFS)		/* the device's queue is full */
+		return ERR_AGAIN;
+	if (number == EMSGSIZE)
+		return ERR_TOO_LARGE;
+	return err_from_errno(number);
 }
 
 static int udp_send(struct datagram *datagram, const struct sockaddr *to,
@@ -238,8 +260,8 @@ static int udp_send(struct datagram *datagram, const struct sockaddr *to,
 	if (segment > BATCH_CAP)
 		return ERR_TOO_LARGE;
 	if (len == 0)
-		return err_from_errno(-send_segments(u, &address, address_size,
-						     data, 0, 0));
+		return err_of_send(-send_segments(u, &address, address_size,
+						  data, 0, 0));
 	run = BATCH_CAP / segment;
 	run = (run < SEGMENTS_CAP ? run : SEGMENTS_CAP) * segment;
 	while (err == 0 && len) {
@@ -249,7 +271,7 @@ static int udp_send(struct datagram *datagram, const struct sockaddr *to,
 		at += part;
 		len -= part;
 	}
-	return err_from_errno(-err);
+	return err_of_send(-err);
 }
 
 static int udp_local(const struct datagram *datagram,
@@ -283,6 +305,15 @@ static void enlarge(int fd, int forced, int plain)
 		setsockopt(fd, SOL_SOCKET, plain, &size, sizeof(size));
 }
 
+/* Older kernels would ignore the request, and send a run as one datagram. */
+static bool has_segments(int fd)
+{
+	int size;
+	socklen_t len = sizeof(size);
+
+	return getsockopt(fd, SOL_UDP, UDP_SEGMENT, &size, &len) == 0;
+}
+
 static int bind_socket(struct udp *u, const struct sockaddr *to)
 {
 	int off = 0, on = 1;
@@ -303,22 +334,39 @@ static int bind_socket(struct udp *u, const struct sockaddr *to)
 	setsockopt(fd, SOL_UDP, UDP_GRO, &on, sizeof(on));
 	enlarge(fd, SO_RCVBUFFORCE, SO_RCVBUF);
 	enlarge(fd, SO_SNDBUFFORCE, SO_SNDBUF);
+	u->no_segments = !has_segments(fd);
 	u->watcher.fd = fd;
 	return 0;
 }
 
-static int bind_any(struct udp *u, const struct sockaddr *bind_to)
+/* All addresses of both families; those of IPv4 where there is no other. */
+static int bind_all(struct udp *u, in_port_t port)
 {
-	const struct sockaddr_in6 any6 = { .sin6_family = AF_INET6 };
-	const struct sockaddr_in any4 = { .sin_family = AF_INET };
-	int err;
+	const struct sockaddr_in6 any6 = {
+		.sin6_family = AF_INET6, .sin6_port = port,
+	};
+	const struct sockaddr_in any4 = {
+		.sin_family = AF_INET, .sin_port = port,
+	};
+	int err = bind_socket(u, (const struct sockaddr *)&any6);
 
-	if (bind_to)
-		return bind_socket(u, bind_to);
-	err = bind_socket(u, (const struct sockaddr *)&any6);
-	if (err < 0)
+	if (err < 0 && err != ERR_CONFLICT)
 		err = bind_socket(u, (const struct sockaddr *)&any4);
 	return err;
+}
+
+static int bind_any(struct udp *u, const struct sockaddr *bind_to)
+{
+	struct sockaddr_in6 v6;
+
+	if (!bind_to)
+		return bind_all(u, 0);
+	if (bind_to->sa_family != AF_INET6)
+		return bind_socket(u, bind_to);
+	memcpy(&v6, bind_to, sizeof(v6));
+	if (IN6_IS_ADDR_UNSPECIFIED(&v6.sin6_addr))
+		return bind_all(u, v6.sin6_port);
+	return bind_socket(u, bind_to);
 }
 
 int io_open_datagram(struct network *network, const struct sockaddr *bind_to,

@@ -1,7 +1,32 @@
+/*
+ * UDP over real sockets. This program has its own sendmsg(), which refuses
+ * what a test wants refused.
+ */
 #include "fixture.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <netinet/in.h>
+#include <netinet/udp.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+
+static int refusal;		/* errno, or 0 */
+static bool refuse_all;		/* not only with UDP_SEGMENT */
+static unsigned refusals;
+static unsigned segmented;	/* that came through with UDP_SEGMENT */
+
+__attribute__((visibility("default")))
+ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
+{
+	if (refusal && (refuse_all || message->msg_controllen)) {
+		refusals++;
+		errno = refusal;
+		return -1;
+	}
+	segmented += message->msg_controllen != 0;
+	return syscall(SYS_sendmsg, fd, message, flags);
+}
 
 struct setup {
 	struct io *io;
@@ -136,12 +161,146 @@ static void test_misuse(void **state)
 	io_free(s.io);
 }
 
+static void send_to_self(struct setup *s, size_t len, size_t segment, int err)
+{
+	struct sockaddr_in to = { .sin_family = AF_INET };
+	static uint8_t data[20000];
+
+	to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	to.sin_port = port_of(s->to);
+	s->expected = s->len + len;
+	s->done = false;
+	assert_int_equal(s->from->ops->send(s->from, (struct sockaddr *)&to,
+					    data, len, segment), err);
+	if (err == 0)
+		io_run(s->io, &s->done);
+}
+
+static void refuse(int number, bool all)
+{
+	refusal = number;
+	refuse_all = all;
+	refusals = 0;
+	segmented = 0;
+}
+
+/* A device without checksums: found out once. */
+static void test_no_segments(void **state)
+{
+	struct setup s;
+
+	(void)state;
+	setup_open(&s, NULL);
+	refuse(EIO, false);
+	send_to_self(&s, 10 * 1300 + 5, 1300, 0);
+	send_to_self(&s, 10 * 1300, 1300, 0);
+	assert_int_equal(refusals, 1);
+	assert_int_equal(s.datagrams, 21);
+	refuse(0, false);
+	send_to_self(&s, 10 * 1300, 1300, 0);
+	assert_int_equal(segmented, 0);
+	io_free(s.io);
+}
+
+/* A narrow path is that one's alone. */
+static void test_narrow_path(void **state)
+{
+	struct setup s;
+
+	(void)state;
+	setup_open(&s, NULL);
+	refuse(EINVAL, false);
+	send_to_self(&s, 10 * 1300, 1300, 0);
+	assert_int_equal(refusals, 1);
+	refuse(0, false);
+	send_to_self(&s, 10 * 1300, 1300, 0);
+	assert_int_equal(segmented, 1);
+	assert_int_equal(s.datagrams, 20);
+	io_free(s.io);
+}
+
+static void test_socket_outlives_refusals(void **state)
+{
+	static const struct {
+		int number;
+		int err;
+	} cases[] = {
+		{ EAGAIN, ERR_AGAIN }, { ENOBUFS, ERR_AGAIN },
+		{ EMSGSIZE, ERR_TOO_LARGE }, { ENETUNREACH, ERR_UNREACHABLE },
+		{ EHOSTUNREACH, ERR_UNREACHABLE }, { EPERM, ERR_DENIED },
+	};
+	struct setup s;
+
+	(void)state;
+	setup_open(&s, NULL);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		refuse(cases[i].number, true);
+		send_to_self(&s, 100, 100, cases[i].err);
+		send_to_self(&s, 200, 100, cases[i].err);
+		assert_int_equal(refusals, 2);
+		refuse(0, false);
+		send_to_self(&s, 300, 100, 0);
+	}
+	io_free(s.io);
+}
+
+/* The kernel answers by ICMP that nobody is there; it must not matter. */
+static void test_nobody_there(void **state)
+{
+	struct sockaddr_in nobody = { .sin_family = AF_INET };
+	struct setup s;
+	struct datagram *gone;
+
+	(void)state;
+	setup_open(&s, NULL);
+	assert_int_equal(network_open_datagram(io_network(s.io), NULL, &events,
+					       &s, &gone, NULL), 0);
+	nobody.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	nobody.sin_port = port_of(gone);
+	gone->ops->close(gone);
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(s.from->ops->send(
+					 s.from, (struct sockaddr *)&nobody,
+					 "x", 1, 0), 0);
+		send_to_self(&s, 200, 100, 0);
+	}
+	io_free(s.io);
+}
+
+static void test_chosen_port(void **state)
+{
+	struct sockaddr_in6 any = { .sin6_family = AF_INET6 };
+	struct datagram *again;
+	struct setup s;
+
+	(void)state;
+	setup_open(&s, NULL);
+	any.sin6_port = port_of(s.from);
+	assert_int_equal(network_open_datagram(io_network(s.io),
+					       (struct sockaddr *)&any,
+					       &events, &s, &again, NULL),
+			 ERR_CONFLICT);
+	s.from->ops->close(s.from);
+	assert_int_equal(network_open_datagram(io_network(s.io),
+					       (struct sockaddr *)&any,
+					       &events, &s, &s.from, NULL),
+			 0);
+	assert_int_equal(port_of(s.from), any.sin6_port);
+	send_to_self(&s, 200, 100, 0);
+	io_free(s.io);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_ipv4),
 		cmocka_unit_test(test_ipv6),
 		cmocka_unit_test(test_misuse),
+		cmocka_unit_test(test_no_segments),
+		cmocka_unit_test(test_narrow_path),
+		cmocka_unit_test(test_socket_outlives_refusals),
+		cmocka_unit_test(test_nobody_there),
+		cmocka_unit_test(test_chosen_port),
 	};
 
 	alarm(60);
