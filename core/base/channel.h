@@ -18,6 +18,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/base/endpoint.h"
 #include "core/base/err.h"
 
 struct channel;
@@ -44,6 +45,8 @@ struct channel_ops {
 	size_t (*room)(const struct channel *channel);
 	void (*pause)(struct channel *channel, bool paused);
 	void (*close)(struct channel *channel, int code, const char *reason);
+	/* May be NULL. */
+	int (*local)(const struct channel *channel, struct endpoint *out);
 };
 
 struct channel {
@@ -80,6 +83,14 @@ static inline void channel_close(struct channel *channel, int code,
 				 const char *reason)
 {
 	channel->ops->close(channel, code, reason);
+}
+
+/* Its end on this machine. 0, or ERR_NOT_FOUND while that is not known. */
+static inline int channel_local(const struct channel *channel,
+				struct endpoint *out)
+{
+	return channel->ops->local ? channel->ops->local(channel, out) :
+				     ERR_NOT_FOUND;
 }
 
 #endif

@@ -12,6 +12,15 @@ bool endpoint_is_ipv4(const struct endpoint *endpoint)
 	return memcmp(endpoint->address, v4_prefix, sizeof(v4_prefix)) == 0;
 }
 
+bool endpoint_is_loopback(const struct endpoint *endpoint)
+{
+	static const uint8_t v6[16] = { [15] = 1 };
+
+	return endpoint_is_ipv4(endpoint) ?
+		       endpoint->address[12] == 127 :
+		       memcmp(endpoint->address, v6, sizeof(v6)) == 0;
+}
+
 static void set_ipv4(struct endpoint *out, const struct in_addr *address)
 {
 	memcpy(out->address, v4_prefix, sizeof(v4_prefix));

@@ -28,6 +28,7 @@ static inline bool endpoint_equal(const struct endpoint *a,
 }
 
 bool endpoint_is_ipv4(const struct endpoint *endpoint);
+bool endpoint_is_loopback(const struct endpoint *endpoint);
 /* False for a family that is neither IPv4 nor IPv6. */
 bool endpoint_from_sockaddr(const struct sockaddr *from, struct endpoint *out);
 /* IPv4 becomes AF_INET. Returns the length. */

@@ -36,6 +36,9 @@ enum channel_kind {
 struct channel_request {
 	enum channel_kind kind;
 	const char *url;		/* http:// or https://; borrowed */
+	/* Numeric: connect there, the URL's host is but a name; NULL: resolve */
+	const char *address;
+	const char *cert_name;		/* whose certificate; NULL: the host's */
 	const char *protocol;		/* subprotocol or Upgrade token, or NULL */
 	const struct http_header *headers;
 	size_t header_count;
@@ -49,6 +52,8 @@ struct channel_request {
 struct http_request {
 	const char *method;
 	const char *url;
+	const char *address;		/* as in a channel_request */
+	const char *cert_name;
 	const struct http_header *headers;
 	size_t header_count;
 	const void *body;		/* copied */

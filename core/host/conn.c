@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/base/err.h"
+#include "core/host/lua_stats.h"
 
 /* One dial or ping under way. */
 struct operation {
@@ -199,6 +200,15 @@ static const char *conn_state(struct script_conn *script)
 	return conn->on_state(conn->user);
 }
 
+static void conn_push_stats(struct script_conn *script, lua_State *L)
+{
+	struct conn *conn = self(script);
+
+	lua_push_stats(L, conn->tunnel);
+	lua_push_timeline(L, conn->on_timeline(conn->user));
+	lua_setfield(L, -2, "timeline");
+}
+
 static const struct script_conn_ops ops = {
 	.dial = conn_dial,
 	.ping = conn_ping,
@@ -206,6 +216,7 @@ static const struct script_conn_ops ops = {
 	.dial_udp = conn_dial_udp,
 	.shutdown = conn_shutdown,
 	.state = conn_state,
+	.push_stats = conn_push_stats,
 };
 
 void conn_init(struct conn *conn, struct tunnel *tunnel,

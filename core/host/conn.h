@@ -5,6 +5,7 @@
 #define TUNNELHOST_HOST_CONN_H
 
 #include "core/base/list.h"
+#include "core/host/timeline.h"
 #include "core/script/script.h"
 #include "core/tunnel/tunnel.h"
 
@@ -16,6 +17,7 @@ struct conn {
 	struct list datagrams;
 	void (*on_shutdown)(void *user, int status);
 	const char *(*on_state)(void *user);
+	const struct timeline *(*on_timeline)(void *user);
 	void *user;
 };
 

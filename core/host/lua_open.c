@@ -121,43 +121,35 @@ static bool same_url(const char *a, const char *b)
 	return a_len == b_len && memcmp(a, b, a_len) == 0;
 }
 
-static void use_simulation(struct opening *opening)
+static void use_simulation(const struct lua_sim *sim, struct login *out)
 {
-	const struct simulate_facts *facts =
-		simulate_server_facts(opening->sim->server);
+	const struct simulate_facts *facts = simulate_server_facts(sim->server);
 
-	snprintf(opening->login.url, sizeof(opening->login.url), "%s",
-		 facts->url);
-	snprintf(opening->login.token, sizeof(opening->login.token), "%s",
-		 facts->token);
+	snprintf(out->url, sizeof(out->url), "%s", facts->url);
+	snprintf(out->token, sizeof(out->token), "%s", facts->token);
 }
 
-/*
- * The token is the person's: a script cannot have it sent to a place of its
- * own choice (docs/trust.md), unless it could read it anyway.
- */
-static int sign_in(struct opening *opening, struct error *error)
+/* Unless the script could read the token anyway (docs/trust.md). */
+int lua_sign_in(const struct lua_host *host, const struct lua_sim *sim,
+		const char *url, struct login *out, struct error *error)
 {
-	const struct lua_host *host = opening->host;
 	struct login_options options = host->login_options;
 	int err = 0;
 
-	if (opening->sim)
-		use_simulation(opening);
-	else if (host->trusted && opening->url)
-		options.url = opening->url;
-	if (!opening->sim && host->login && host->login->url[0])
-		opening->login = *host->login;
-	else if (!opening->sim)
-		err = login_load(&options, &opening->login, error);
+	if (sim)
+		use_simulation(sim, out);
+	else if (host->trusted && url)
+		options.url = url;
+	if (!sim && host->login && host->login->url[0])
+		*out = *host->login;
+	else if (!sim)
+		err = login_load(&options, out, error);
 	if (err == ERR_MISUSE)
 		err = error->code = ERR_DENIED;
-	if (err < 0 || !opening->url ||
-	    same_url(opening->url, opening->login.url))
+	if (err < 0 || !url || same_url(url, out->url))
 		return err;
 	return error_set(error, ERR_DENIED, "the session is one of %s: its "
-			 "token is not sent to %s", opening->login.url,
-			 opening->url);
+			 "token is not sent to %s", out->url, url);
 }
 
 /* --- the tunnel ----------------------------------------------------------- */
@@ -218,7 +210,7 @@ int lua_open(lua_State *L, struct lua_host *host, struct lua_sim *sim,
 	if (opening.app)
 		self->guest = script_guest_new(L, opening.app, opening.args);
 	/* From here to its wiping nothing may raise: there is a token. */
-	err = sign_in(&opening, &error);
+	err = lua_sign_in(host, opening.sim, opening.url, &opening.login, &error);
 	if (err == 0 && start(self, &opening) < 0)
 		err = error_set(&error, ERR_NOMEM, "no memory for a tunnel");
 	login_clear(&opening.login);

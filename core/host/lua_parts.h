@@ -2,6 +2,7 @@
  * core/host/lua_parts.h: what the binding files share.
  *
  * lua_open.c		tunnel.open, and where it goes
+ * lua_netcheck.c	tunnel.netcheck
  * lua_tunnel.c		the handle that it gives
  * lua_simulate.c	tunnel.simulate and the simulation's handle
  * lua_workspace.c	a simulated workspace
@@ -44,6 +45,16 @@ void lua_tunnel_changed(void *user);
  */
 int lua_open(lua_State *L, struct lua_host *host, struct lua_sim *sim,
 	     int index);
+
+/*
+ * With which token: the simulation's, or the person's, which is not sent to a
+ * place of the script's choice. `url` may be NULL. `out` is to be cleared.
+ */
+int lua_sign_in(const struct lua_host *host, const struct lua_sim *sim,
+		const char *url, struct login *out, struct error *error);
+/* tunnel.netcheck(options) and sim:netcheck(options). */
+int lua_netcheck(lua_State *L, struct lua_host *host, struct lua_sim *sim,
+		 int index);
 
 /* --- a simulation --------------------------------------------------------- */
 

@@ -106,6 +106,13 @@ static int sim_workspace(lua_State *L)
 	return lua_workspace_new(L, check(L), 2);
 }
 
+static int sim_netcheck(lua_State *L)
+{
+	struct lua_sim *self = script_handle_check(L, 1, &lua_sim_type);
+
+	return lua_netcheck(L, self->host, self, 2);
+}
+
 static int sim_open(lua_State *L)
 {
 	struct lua_sim *self = check(L);
@@ -170,6 +177,7 @@ static int sim_index(lua_State *L)
 static const luaL_Reg methods[] = {
 	{ "workspace", sim_workspace },
 	{ "open", sim_open },
+	{ "netcheck", sim_netcheck },
 	{ "drop", sim_drop },
 	{ "fail", sim_fail },
 	{ NULL, NULL },
@@ -258,9 +266,15 @@ static int host_open(lua_State *L)
 	return lua_open(L, lua_touserdata(L, lua_upvalueindex(1)), NULL, 1);
 }
 
+static int host_netcheck(lua_State *L)
+{
+	return lua_netcheck(L, lua_touserdata(L, lua_upvalueindex(1)), NULL, 1);
+}
+
 int lua_host_register(struct script *script, struct lua_host *host)
 {
 	static const luaL_Reg functions[] = {
+		{ "netcheck", host_netcheck },
 		{ "open", host_open },
 		{ "simulate", host_simulate },
 		{ NULL, NULL },

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "core/host/lua_parts.h"
+#include "core/host/lua_stats.h"
 #include "core/script/app.h"
 #include "core/script/failure.h"
 #include "core/script/options.h"
@@ -317,90 +318,24 @@ static int tunnel_state(lua_State *L)
 	return 1;
 }
 
-/* {{state=, at=}, …}, `at` on the clock of now() */
 static int tunnel_timeline_method(lua_State *L)
 {
-	size_t count;
-	const struct session_step *steps =
-		session_timeline(check(L)->session, &count);
-
-	lua_createtable(L, (int)count, 0);
-	for (size_t i = 0; i < count; i++) {
-		lua_createtable(L, 0, 2);
-		lua_pushstring(L, steps[i].state);
-		lua_setfield(L, -2, "state");
-		lua_pushnumber(L, (lua_Number)steps[i].at_us / 1e6);
-		lua_setfield(L, -2, "at");
-		lua_rawseti(L, -2, (lua_Integer)i + 1);
-	}
+	lua_push_timeline(L, session_timeline(check(L)->session));
 	return 1;
 }
 
-static void set_phase(lua_State *L, const char *name, uint64_t start_us,
-		      uint64_t at_us)
-{
-	if (!at_us)
-		return;
-	lua_pushnumber(L, (lua_Number)(at_us - start_us) / 1e6);
-	lua_setfield(L, -2, name);
-}
-
-static void set_bytes(lua_State *L, const char *name, uint64_t bytes)
-{
-	lua_pushinteger(L, (lua_Integer)bytes);
-	lua_setfield(L, -2, name);
-}
-
-/* {direct=, endpoint=, derp_region=, latency=, direct_received=, …} */
-static void push_path(lua_State *L, const struct tunnel *tunnel)
-{
-	struct tunnel_path path;
-
-	tunnel_path(tunnel, &path);
-	lua_createtable(L, 0, 8);
-	lua_pushboolean(L, path.direct);
-	lua_setfield(L, -2, "direct");
-	if (path.direct) {
-		lua_pushstring(L, path.endpoint);
-		lua_setfield(L, -2, "endpoint");
-	}
-	lua_pushstring(L, path.derp_name);
-	lua_setfield(L, -2, "derp_region");
-	if (path.latency_us) {
-		lua_pushnumber(L, (lua_Number)path.latency_us / 1e6);
-		lua_setfield(L, -2, "latency");
-	}
-	set_bytes(L, "direct_received", path.direct_rx_bytes);
-	set_bytes(L, "direct_sent", path.direct_tx_bytes);
-	set_bytes(L, "relay_received", path.relay_rx_bytes);
-	set_bytes(L, "relay_sent", path.relay_tx_bytes);
-}
-
-/* {state=, path=, phases={coordinate=, relay=, …, up=, direct=}} */
+/* As conn:stats(), and {state=}; before there is a tunnel nothing else. */
 static int tunnel_stats(lua_State *L)
 {
 	struct session *session = check(L)->session;
 	struct tunnel *tunnel = session_tunnel(session);
 
-	lua_createtable(L, 0, 3);
+	if (tunnel)
+		lua_push_stats(L, tunnel);
+	else
+		lua_createtable(L, 0, 1);
 	lua_pushstring(L, session_state(session));
 	lua_setfield(L, -2, "state");
-	if (tunnel) {
-		push_path(L, tunnel);
-		lua_setfield(L, -2, "path");
-	}
-	lua_createtable(L, 0, 6);
-	if (tunnel) {
-		const struct tunnel_timeline *at = tunnel_timeline(tunnel);
-
-		set_phase(L, "coordinate", at->started_us, at->coordinate_us);
-		set_phase(L, "relay", at->started_us, at->relay_us);
-		set_phase(L, "peer", at->started_us, at->peer_us);
-		set_phase(L, "session", at->started_us, at->session_us);
-		set_phase(L, "up", at->started_us, at->up_us);
-		set_phase(L, "direct", at->started_us, at->direct_us);
-	}
-	lua_setfield(L, -2, "phases");
 	return 1;
 }
 

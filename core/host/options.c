@@ -18,7 +18,8 @@ struct option_spec {
 	size_t offset;
 	const char *metavar;
 	const char *variables;	/* "A B": the first that is set */
-	const char *commands;	/* " run fsm ", CONNECTS or both; NULL: everywhere */
+	/* " run fsm ", CONNECTS " simulate "; NULL: everywhere */
+	const char *commands;
 	const char *help;
 };
 
@@ -116,6 +117,12 @@ static const struct command commands[] = {
 	  { { 'd', "--direct" },
 	    { 't', "--time" },
 	    { 'o', "--output" } } },
+	{ "explain", "W [-o text|json]",
+	  "where the time goes, and which way the packets",
+	  COMMAND_APP | COMMAND_CONNECTS, { { 'o', "--output" } } },
+	{ "netcheck", "[-o text|json]", "the network from here to the relays",
+	  COMMAND_APP | COMMAND_CONNECTS | COMMAND_ALONE,
+	  { { 'o', "--output" } } },
 	{ "simulate", "", "serve the embedded deployment", 0, { { 0 } } },
 	{ "replay", "FILE|-", "feed recorded events to the state machine", 0,
 	  { { 0 } } },
@@ -138,6 +145,14 @@ const struct command *command_find(const char *name)
 	return NULL;
 }
 
+bool command_takes_workspace(const char *name)
+{
+	const struct command *command = command_find(name);
+
+	return command && command->flags & COMMAND_CONNECTS &&
+	       !(command->flags & COMMAND_ALONE);
+}
+
 static bool applies(const struct option_spec *spec, const char *command)
 {
 	char word[64];
@@ -146,7 +161,7 @@ static bool applies(const struct option_spec *spec, const char *command)
 
 	if (!spec->commands)
 		return true;
-	if (strncmp(spec->commands, CONNECTS, 1) == 0 && found &&
+	if (spec->commands[0] == CONNECTS[0] && found &&
 	    found->flags & COMMAND_CONNECTS)
 		return true;
 	snprintf(word, sizeof(word), " %s ", command);
@@ -339,8 +354,7 @@ static int take_word(struct parser *parser, const char *word)
 		options->script = word;
 		return 0;
 	}
-	if (!options->workspace && command_find(options->command) &&
-	    command_find(options->command)->flags & COMMAND_CONNECTS) {
+	if (!options->workspace && command_takes_workspace(options->command)) {
 		options->workspace = word;
 		return 0;
 	}

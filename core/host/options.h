@@ -71,6 +71,7 @@ int options_parse(struct options *options, int argc, char **argv,
 enum {
 	COMMAND_APP = 1,	/* a Lua application of lua/apps */
 	COMMAND_CONNECTS = 2,	/* takes the options of a connection */
+	COMMAND_ALONE = 4,	/* to no workspace */
 };
 
 #define COMMAND_LETTER_CAP 4
@@ -91,6 +92,7 @@ struct command {
 /* NULL at the end of the table; by name: NULL when there is none. */
 const struct command *command_at(size_t index);
 const struct command *command_find(const char *name);
+bool command_takes_workspace(const char *name);
 
 /* The whole program's help, or one command's. */
 void options_help(FILE *out, const struct command *command);

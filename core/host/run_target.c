@@ -22,7 +22,8 @@ int run_find_script(struct run *run, struct error *error)
 		snprintf(run->script_path, sizeof(run->script_path),
 			 "%s/apps/%s.lua", run->lua_path, options->command);
 		snprintf(run->program, sizeof(run->program),
-			 "tunnelhost %.64s W", options->command);
+			 "tunnelhost %.64s%s", options->command,
+			 command_takes_workspace(options->command) ? " W" : "");
 		return 0;
 	}
 	if (!options->script && !options->code)
@@ -95,7 +96,8 @@ static int start_simulation(struct run *run, struct error *error)
 	if (!run->simulation)
 		return error_set(error, ERR_NOMEM, "no memory");
 	err = simulate_serve(&config, &run->simulation->server, error);
-	if (err == 0 && !run->workspace_text)
+	if (err == 0 && !run->workspace_text &&
+	    command_takes_workspace(run->options->command))
 		run->workspace_text =
 			simulate_server_facts(run->simulation->server)
 				->workspace_name;
@@ -139,6 +141,7 @@ int run_find_workspace(struct run *run, struct error *error)
 		err = rest_parse_workspace(run->workspace_text, &run->ref,
 					   error);
 	if (err == 0 && !run->workspace_text &&
+	    command_takes_workspace(run->options->command) &&
 	    strcmp(run->options->command, "run") != 0)
 		err = error_set(error, ERR_MISUSE, "%s needs a workspace",
 				run->options->command);

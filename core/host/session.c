@@ -7,12 +7,6 @@
 #include "core/host/check_agent.h"
 #include "core/script/script.h"
 
-/* Too much for a timeline: the oldest steps after the first go. */
-struct timeline {
-	struct session_step steps[SESSION_TIMELINE_CAP];
-	size_t count;
-};
-
 struct session {
 	struct session_config config;
 	struct login login;
@@ -40,19 +34,12 @@ static struct loop *loop_of(const struct session *session)
 
 static void note(struct session *session, const char *name)
 {
-	struct timeline *line = &session->timeline;
 	enum fsm_state state;
 
 	if (fsm_state_from_name(name, &state))
 		session->reached[state] = true;
-	if (line->count == SESSION_TIMELINE_CAP) {
-		memmove(line->steps + 1, line->steps + 2,
-			(--line->count - 1) * sizeof(line->steps[0]));
-	}
-	line->steps[line->count++] = (struct session_step){
-		.state = name,
-		.at_us = loop_now_us(loop_of(session)),
-	};
+	timeline_note(&session->timeline, name,
+		      loop_now_us(loop_of(session)));
 }
 
 static void on_state(void *user, const char *to)
@@ -403,9 +390,7 @@ void session_abort(struct session *session, enum reason_kind kind, int status,
 	fail(session, kind, status, &error);
 }
 
-const struct session_step *session_timeline(const struct session *session,
-					    size_t *count)
+const struct timeline *session_timeline(const struct session *session)
 {
-	*count = session->timeline.count;
-	return session->timeline.steps;
+	return &session->timeline;
 }

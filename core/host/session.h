@@ -11,9 +11,9 @@
 #include "core/host/app.h"
 #include "core/host/login.h"
 #include "core/host/lua_host.h"
+#include "core/host/timeline.h"
 #include "core/rest/rest.h"
 
-#define SESSION_TIMELINE_CAP 64
 #define SESSION_PATH_CAP 4200
 
 struct session_config {
@@ -30,11 +30,6 @@ struct session_config {
 	/* Its state has changed, or it has exited; from the loop. */
 	void (*on_change)(void *user);
 	void *user;
-};
-
-struct session_step {
-	const char *state;
-	uint64_t at_us;
 };
 
 struct session;
@@ -58,8 +53,6 @@ void session_shutdown(struct session *session, int status);
 /* At once, with this reason; on_change comes from inside. */
 void session_abort(struct session *session, enum reason_kind kind, int status,
 		   const char *why);
-/* The oldest first. */
-const struct session_step *session_timeline(const struct session *session,
-					    size_t *count);
+const struct timeline *session_timeline(const struct session *session);
 
 #endif

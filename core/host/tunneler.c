@@ -63,6 +63,8 @@ static void enter_state(struct tunneler *tunneler, enum fsm_state from)
 	if (to == FSM_SHUTDOWN_APPLICATION || to == FSM_SHUTDOWN_TAILNET)
 		tunneler_start_budget(tunneler);
 	tunneler->config.on_progress(tunneler->config.user, tunneler_state_says(to));
+	timeline_note(&tunneler->timeline, fsm_state_name(to),
+		      tunneler_now(tunneler));
 	tunneler->config.app->ops->post_state(tunneler->config.app,
 					      fsm_state_name(from),
 					      fsm_state_name(to));
@@ -228,6 +230,8 @@ int tunneler_new(const struct tunneler_config *config, struct tunneler **out,
 	tunneler->finish = (struct task){ .run = run_finish,
 					  .user = tunneler };
 	tunneler_init_deadlines(tunneler);
+	timeline_note(&tunneler->timeline, fsm_state_name(FSM_INIT),
+		      tunneler_now(tunneler));
 	err = start_watch(tunneler, error);
 	if (err < 0) {
 		tunneler_free(tunneler);
@@ -302,4 +306,9 @@ struct tunnel *tunneler_tunnel(struct tunneler *tunneler)
 const struct fsm *tunneler_fsm(const struct tunneler *tunneler)
 {
 	return &tunneler->fsm;
+}
+
+const struct timeline *tunneler_timeline(const struct tunneler *tunneler)
+{
+	return &tunneler->timeline;
 }

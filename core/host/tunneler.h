@@ -19,6 +19,7 @@
 #include "core/base/rng.h"
 #include "core/fsm/fsm.h"
 #include "core/host/reason.h"
+#include "core/host/timeline.h"
 #include "core/rest/rest.h"
 #include "core/script/script.h"
 
@@ -104,6 +105,7 @@ void tunneler_abort(struct tunneler *tunneler);
 /* NULL while the agent has not answered, and once the tunnel goes down. */
 struct script_conn *tunneler_conn(struct tunneler *tunneler);
 struct tunnel *tunneler_tunnel(struct tunneler *tunneler);
+const struct timeline *tunneler_timeline(const struct tunneler *tunneler);
 const struct fsm *tunneler_fsm(const struct tunneler *tunneler);
 
 #endif

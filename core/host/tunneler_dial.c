@@ -39,6 +39,11 @@ static const char *agent_name(const struct tunneler *tunneler)
 	return tunneler->config.agent_name;
 }
 
+static const struct timeline *conn_timeline(void *user)
+{
+	return tunneler_timeline(user);
+}
+
 static void on_up(void *user)
 {
 	struct tunneler *tunneler = user;
@@ -47,6 +52,7 @@ static void on_up(void *user)
 		  agent_name(tunneler));
 	tunneler->conn.on_shutdown = conn_shutdown;
 	tunneler->conn.on_state = conn_state;
+	tunneler->conn.on_timeline = conn_timeline;
 	tunneler->conn.user = tunneler;
 	tunneler->dial_owed = false;
 	tunneler_post_tailnet(tunneler, true);

@@ -30,6 +30,7 @@ struct tunneler {
 	struct timer deadline;	/* of the state */
 	struct timer budget;	/* of winding down */
 	struct reason reason;
+	struct timeline timeline;
 	bool build_seen;	/* the last build event was of a start */
 	bool exited;
 	bool shutdown_asked;	/* once is enough */

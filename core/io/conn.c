@@ -147,11 +147,26 @@ static void conn_close(struct channel *channel, int code, const char *reason)
 	lws_callback_on_writable(c->wsi);
 }
 
+static int conn_local(const struct channel *channel, struct endpoint *out)
+{
+	const struct conn *c = self(channel);
+	struct sockaddr_storage address;
+	socklen_t len = sizeof(address);
+
+	if (!c->open || !c->wsi ||
+	    getsockname(lws_get_socket_fd(lws_get_network_wsi(c->wsi)),
+			(struct sockaddr *)&address, &len) < 0 ||
+	    !endpoint_from_sockaddr((struct sockaddr *)&address, out))
+		return ERR_NOT_FOUND;
+	return 0;
+}
+
 static const struct channel_ops ops = {
 	.send = conn_send,
 	.room = conn_room,
 	.pause = conn_pause,
 	.close = conn_close,
+	.local = conn_local,
 };
 
 static void on_leave_timeout(struct timer *timer)

@@ -31,13 +31,15 @@ struct dial {
 	struct sock sock;
 	struct io *io;
 	struct io_url url;
-	struct proxy proxy;		/* host "": none */
+	struct proxy proxy;
+	bool proxied;			/* addresses are the proxy's */
 	enum dial_kind kind;
 	const struct dial_events *events;
 	void *user;
 
 	char *method;
 	char *protocol;
+	char *cert_name;		/* NULL: the URL's host */
 	char *headers;			/* ready to be sent */
 	const uint8_t *body;
 	size_t body_len;
@@ -68,11 +70,6 @@ const struct io_url *dial_url(const struct dial *d)
 	return &d->url;
 }
 
-static bool by_proxy(const struct dial *d)
-{
-	return *d->proxy.host != '\0';
-}
-
 const char *dial_phase(struct dial *d)
 {
 	const char *doing = "waiting for the answer";
@@ -84,14 +81,14 @@ const char *dial_phase(struct dial *d)
 	} else if (!d->connected) {
 		doing = "connecting";
 		joint = "to";
-	} else if (by_proxy(d) && !d->through) {
+	} else if (d->proxied && !d->through) {
 		doing = "waiting to be let through";
 		joint = "by";
 	}
-	if (!by_proxy(d))
+	if (!d->proxied)
 		return doing;
-	snprintf(d->phase, sizeof(d->phase), "%s %s proxy %s", doing, joint,
-		 d->proxy.name);
+	snprintf(d->phase, sizeof(d->phase), "%s %s the proxy %s:%u", doing,
+		 joint, d->proxy.host, d->proxy.port);
 	return d->phase;
 }
 
@@ -99,9 +96,9 @@ static void fail(struct dial *d)
 {
 	struct error error = d->error;
 
-	if (by_proxy(d))
-		error_prefix(&error, "%s through proxy %s", d->url.authority,
-			     d->proxy.name);
+	if (d->proxied)
+		error_prefix(&error, "%s by the proxy %s:%u", d->url.authority,
+			     d->proxy.host, d->proxy.port);
 	else
 		error_prefix(&error, "%s", d->url.authority);
 	d->events->failed(d->user, &error, d->status);
@@ -147,16 +144,6 @@ static void on_attempt_timeout(struct timer *timer)
 	try_next(d);
 }
 
-/* Whatever it says counts for all its addresses. */
-static void on_proxy_reason(void *user, const struct error *error)
-{
-	struct dial *d = user;
-
-	d->error = *error;
-	d->next = d->count;
-	task_post(&d->io->loop, &d->step);
-}
-
 static void note_tls_error(struct dial *d)
 {
 	error_set(&d->error, ERR_UNREACHABLE,
@@ -182,9 +169,28 @@ static int err_from_status(int status)
 	}
 }
 
+/* "proxy not h1", "proxy conn dead", "proxy read err", "proxy write failed" */
+static bool is_of_proxy(const struct dial *d, const char *text, size_t len)
+{
+	return d->proxied && !d->through && len >= 6 &&
+	       strncmp(text, "proxy ", 6) == 0;
+}
+
+/* Whatever it says counts for all its addresses. */
+static void on_proxy_reason(void *user, const struct error *error)
+{
+	struct dial *d = user;
+
+	d->error = *error;
+	d->next = d->count;
+	task_post(&d->io->loop, &d->step);
+}
+
 static void note_failure(struct dial *d, const char *text, size_t len)
 {
-	if (d->verify_error)
+	if (is_of_proxy(d, text, len))
+		d->proxy_failed = true;
+	else if (d->verify_error)
 		note_tls_error(d);
 	else if (d->status)
 		error_set(&d->error, err_from_status(d->status),
@@ -291,17 +297,6 @@ static int on_head(struct dial *d, struct lws *wsi)
 	return d->events->up(d->user, wsi);
 }
 
-/* "proxy not h1", "proxy conn dead", "proxy read err", "proxy write failed" */
-static void note_error(struct dial *d, const char *text, size_t len)
-{
-	if (!d->connected)
-		return;
-	d->proxy_failed = by_proxy(d) && !d->through && len > 6 &&
-			  strncmp(text, "proxy ", 6) == 0;
-	if (!d->error.code && !d->proxy_failed)
-		note_failure(d, text, len);
-}
-
 static int on_event(struct sock *sock, struct lws *wsi,
 		    enum lws_callback_reasons reason, void *in, size_t len)
 {
@@ -317,7 +312,8 @@ static int on_event(struct sock *sock, struct lws *wsi,
 		return 0;
 	case LWS_CALLBACK_OPENSSL_PERFORM_SERVER_CERT_VERIFICATION:
 		d->through = true;
-		return tls_verify(&d->url, in, len != 0, &d->verify_error);
+		return tls_verify(&d->url, d->cert_name, in, len != 0,
+				  &d->verify_error);
 	case LWS_CALLBACK_CLIENT_APPEND_HANDSHAKE_HEADER:
 		return append_headers(d, wsi, in, len);
 	case LWS_CALLBACK_CLIENT_HTTP_WRITEABLE:
@@ -327,7 +323,8 @@ static int on_event(struct sock *sock, struct lws *wsi,
 	case LWS_CALLBACK_CLIENT_ESTABLISHED:
 		return d->events->up(d->user, wsi);
 	case LWS_CALLBACK_CLIENT_CONNECTION_ERROR:
-		note_error(d, in, len);
+		if (d->connected && !d->error.code)
+			note_failure(d, in, len);
 		return 0;
 	case LWS_CALLBACK_WSI_DESTROY:
 		on_destroyed(d, wsi);
@@ -338,36 +335,32 @@ static int on_event(struct sock *sock, struct lws *wsi,
 }
 
 /*
- * libwebsockets would resolve a proxy's name, and block, so it is told the
- * number for each attempt anew; the target goes by its name.
+ * libwebsockets keeps the proxy with the vhost, and reads it while it
+ * connects: set anew each time, to a numeric address, which does not block.
  */
-static struct lws_vhost *vhost_of(struct dial *d, char *host, size_t cap)
+static int set_proxy(struct dial *d, const char *numeric)
 {
-	bool brackets = strchr(d->url.host, ':') != NULL;
-	char text[PROXY_CREDENTIALS_CAP + 80 + 10];
-	char number[80];
-	int err;
+	bool v6 = strchr(numeric, ':') != NULL;
+	char text[PROXY_CREDENTIALS_CAP + 100];
 
-	if (!by_proxy(d)) {
-		address_host(current(d), host, cap);
-		return d->io->client_vhost;
-	}
-	address_text(current(d), number, sizeof(number));
-	snprintf(text, sizeof(text), "%s%s%s", d->proxy.credentials,
-		 *d->proxy.credentials ? "@" : "", number);
-	err = lws_set_proxy(d->io->proxy_vhost, text);
-	explicit_bzero(text, sizeof(text));
-	snprintf(host, cap, "%s%s%s", brackets ? "[" : "", d->url.host,
-		 brackets ? "]" : "");
-	return err ? NULL : d->io->proxy_vhost;
+	snprintf(text, sizeof(text), "%s%s%s%s%s:%u", d->proxy.credentials,
+		 d->proxy.credentials[0] ? "@" : "", v6 ? "[" : "", numeric,
+		 v6 ? "]" : "", d->proxy.port);
+	return lws_set_proxy(d->io->proxied_vhost, text);
+}
+
+static bool v6_target(const struct dial *d)
+{
+	return strchr(d->url.host, ':') != NULL;
 }
 
 static void connect_to(struct dial *d)
 {
-	char host[URL_HOST_CAP + 2];
+	char host[80];
+	char target[URL_HOST_CAP + 2];
 	struct lws_client_connect_info info = {
 		.context = d->io->lws,
-		.vhost = vhost_of(d, host, sizeof(host)),
+		.vhost = d->io->client_vhost,
 		.address = host,
 		.port = d->url.port,
 		.path = d->url.path,
@@ -381,11 +374,20 @@ static void connect_to(struct dial *d)
 	};
 	struct lws *wsi;
 
+	address_host(current(d), host, sizeof(host));
+	if (d->proxied) {
+		(void)set_proxy(d, host);
+		info.vhost = d->io->proxied_vhost;
+		snprintf(target, sizeof(target), "%s%s%s",
+			 v6_target(d) ? "[" : "", d->url.host,
+			 v6_target(d) ? "]" : "");
+		info.address = target;
+	}
 	if (d->url.tls)
 		info.ssl_connection |= LCCSCF_USE_SSL;
 	/* Cut at its first ':', the name would fit no certificate; see
 	 * tls_verify.c for what checks it. */
-	if (d->url.literal)
+	if (d->url.literal || d->cert_name)
 		info.ssl_connection |= LCCSCF_SKIP_SERVER_CERT_HOSTNAME_CHECK;
 	d->connected = false;
 	d->through = false;
@@ -395,7 +397,7 @@ static void connect_to(struct dial *d)
 		timer_set(&d->io->loop, &d->attempt,
 			  loop_now_us(&d->io->loop) + ATTEMPT_US);
 	error_set(&d->error, 0, "%s", "");
-	wsi = !info.vhost ? NULL : lws_client_connect_via_info(&info);
+	wsi = lws_client_connect_via_info(&info);
 	/* When it failed at once, on_destroyed() has posted what follows,
 	 * unless there never was a connection to destroy. */
 	if (d->ended)
@@ -448,26 +450,32 @@ static int prepare(struct dial *d, const struct dial_request *request,
 
 	if (err < 0)
 		return err;
-	err = proxy_for(&d->io->proxies, &d->url, &d->proxy, error);
-	if (err < 0)
-		return err;
 	d->method = strdup(request->method);
 	d->protocol = request->protocol ? strdup(request->protocol) : NULL;
-	if (!d->method || (request->protocol && !d->protocol))
+	d->cert_name = request->cert_name ? strdup(request->cert_name) : NULL;
+	if (!d->method || (request->protocol && !d->protocol) ||
+	    (request->cert_name && !d->cert_name))
 		return error_set(error, ERR_NOMEM, "out of memory");
 	return dial_headers(request, &d->headers, error);
 }
 
-static int resolve(struct dial *d, struct error *error)
+/* A proxy is told the name, whatever the address. */
+static int start_resolving(struct dial *d, const char *address,
+			   struct error *error)
 {
-	const char *host = by_proxy(d) ? d->proxy.host : d->url.host;
-	uint16_t port = by_proxy(d) ? d->proxy.port : d->url.port;
-	int err = resolve_start(d->io, host, port, on_resolved, d,
-				&d->resolve);
+	int err = proxy_for(&d->io->proxies, &d->url, &d->proxy, error);
+	const char *host = address ? address : d->url.host;
+	uint16_t port = d->url.port;
 
 	if (err < 0)
-		error_set(error, err, "cannot resolve %s", host);
-	return err;
+		return err;
+	if (err > 0) {
+		d->proxied = true;
+		host = d->proxy.host;
+		port = d->proxy.port;
+	}
+	err = resolve_start(d->io, host, port, on_resolved, d, &d->resolve);
+	return err < 0 ? error_set(error, err, "cannot resolve %s", host) : 0;
 }
 
 int dial_new(struct io *io, const struct dial_request *request,
@@ -494,7 +502,7 @@ int dial_new(struct io *io, const struct dial_request *request,
 	d->ask.watcher.fd = -1;
 	err = prepare(d, request, error);
 	if (err == 0)
-		err = resolve(d, error);
+		err = start_resolving(d, request->address, error);
 	if (err < 0) {
 		d->resolve = NULL;
 		dial_free(d);
@@ -525,6 +533,7 @@ void dial_free(struct dial *d)
 	explicit_bzero(&d->proxy, sizeof(d->proxy));
 	free(d->method);
 	free(d->protocol);
+	free(d->cert_name);
 	free(d->headers);
 	free(d);
 }

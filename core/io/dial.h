@@ -25,6 +25,8 @@ struct dial_request {
 	enum dial_kind kind;
 	const char *method;
 	const char *url;
+	const char *address;		/* numeric, or NULL: resolve */
+	const char *cert_name;		/* or NULL: the URL's host */
 	const char *protocol;
 	const struct http_header *headers;
 	size_t header_count;
@@ -58,8 +60,8 @@ int dial_headers(const struct dial_request *request, char **out,
 		 struct error *error);
 
 /* Name checks of tls_verify.c; errors go to *verify_error. */
-int tls_verify(const struct io_url *url, X509_STORE_CTX *store, bool ok,
-	       int *verify_error);
+int tls_verify(const struct io_url *url, const char *cert_name,
+	       X509_STORE_CTX *store, bool ok, int *verify_error);
 
 /*
  * libwebsockets forgets its uv_poll_t when connect() fails: finds it and

@@ -28,6 +28,8 @@ struct http_call {
 	struct http_header *headers;
 	size_t header_count;
 	struct io_url url;
+	char *address;			/* or NULL, as in the request */
+	char *cert_name;
 	int redirects;
 	char location[URL_PATH_CAP];
 	int status;
@@ -53,6 +55,8 @@ static void call_free(struct http_call *call)
 	}
 	free(call->headers);
 	free(call->method);
+	free(call->address);
+	free(call->cert_name);
 	free(call->request_body);
 	buf_clear(&call->body);
 	free(call);
@@ -256,6 +260,8 @@ static int start(struct http_call *call, const char *url, struct error *error)
 		.kind = DIAL_HTTP,
 		.method = call->method,
 		.url = url,
+		.address = call->address,
+		.cert_name = call->cert_name,
 		.headers = call->headers,
 		.header_count = call->header_count,
 		.body = call->request_body,
@@ -278,6 +284,13 @@ static int copy_request(struct http_call *call,
 			       sizeof(*call->headers));
 	call->request_body = malloc(request->body_len + 1);
 	if (!call->method || !call->headers || !call->request_body)
+		return ERR_NOMEM;
+	if (request->address)
+		call->address = strdup(request->address);
+	if (request->cert_name)
+		call->cert_name = strdup(request->cert_name);
+	if ((request->address && !call->address) ||
+	    (request->cert_name && !call->cert_name))
 		return ERR_NOMEM;
 	strcpy(call->method, request->method);
 	if (request->body_len)

@@ -45,8 +45,8 @@ struct io {
 
 	struct lws_context *lws;
 	struct lws_vhost *client_vhost;
-	struct lws_vhost *proxy_vhost;	/* for what goes through a proxy */
-	struct proxy_env proxies;
+	struct lws_vhost *proxied_vhost;	/* NULL: no proxy is named */
+	struct proxy_environment proxies;	/* owned copies */
 	SSL_CTX *client_tls;
 
 	uv_signal_t signals[IO_SIGNAL_COUNT];

@@ -1,6 +1,7 @@
 #include "core/io/io.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "core/io/dial.h"
 #include "core/io/internal.h"
@@ -100,14 +101,28 @@ static const lws_retry_bo_t no_validity_checks = {
 #define KEEPALIVE_INTERVAL_S 10
 #define KEEPALIVE_PROBES 3
 
-static struct lws_vhost *client_vhost(struct io *io,
-				      const struct lws_context_creation_info *of)
+static char *copy_of(const char *text)
 {
-	struct lws_vhost *vhost = lws_create_vhost(io->lws, of);
+	return text ? strdup(text) : NULL;
+}
 
-	if (!vhost || lws_init_vhost_client_ssl(of, vhost))
-		return NULL;
-	return vhost;
+static void keep_proxies(struct io *io)
+{
+	struct proxy_environment now;
+
+	proxy_environment(&now);
+	io->proxies = (struct proxy_environment){
+		.https_proxy = copy_of(now.https_proxy),
+		.http_proxy = copy_of(now.http_proxy),
+		.no_proxy = copy_of(now.no_proxy),
+	};
+}
+
+static void free_proxies(struct io *io)
+{
+	free((char *)io->proxies.https_proxy);
+	free((char *)io->proxies.http_proxy);
+	free((char *)io->proxies.no_proxy);
 }
 
 static int start_lws(struct io *io)
@@ -147,6 +162,7 @@ static int start_lws(struct io *io)
 		.user = io,
 	};
 
+	keep_proxies(io);
 	/* It would be taken as a proxy, and NO_PROXY never asked. */
 	unsetenv("http_proxy");
 	unsetenv("socks_proxy");
@@ -154,10 +170,18 @@ static int start_lws(struct io *io)
 	io->lws = lws_create_context(&info);
 	if (!io->lws)
 		return ERR_INTERNAL;
-	io->client_vhost = client_vhost(io, &vhost);
-	vhost.vhost_name = "proxy";
-	io->proxy_vhost = client_vhost(io, &vhost);
-	return io->client_vhost && io->proxy_vhost ? 0 : ERR_INTERNAL;
+	io->client_vhost = lws_create_vhost(io->lws, &vhost);
+	if (!io->client_vhost ||
+	    lws_init_vhost_client_ssl(&vhost, io->client_vhost))
+		return ERR_INTERNAL;
+	if (!io->proxies.https_proxy && !io->proxies.http_proxy)
+		return 0;
+	vhost.vhost_name = "proxied client";
+	io->proxied_vhost = lws_create_vhost(io->lws, &vhost);
+	if (!io->proxied_vhost ||
+	    lws_init_vhost_client_ssl(&vhost, io->proxied_vhost))
+		return ERR_INTERNAL;
+	return 0;
 }
 
 int io_new(const struct io_config *config, struct io **out,
@@ -173,11 +197,8 @@ int io_new(const struct io_config *config, struct io **out,
 	list_init(&io->objects);
 	list_init(&io->servers);
 	list_init(&io->monitors);
-	err = proxy_env_read(&io->proxies);
-	if (err == 0)
-		err = io_loop_init(io);
+	err = io_loop_init(io);
 	if (err < 0) {
-		proxy_env_clear(&io->proxies);
 		free(io);
 		return error_set(error, err, "cannot make an event loop");
 	}
@@ -231,7 +252,7 @@ void io_free(struct io *io)
 	uv_loop_close(&io->uv);
 	loop_clear(&io->loop);
 	SSL_CTX_free(io->client_tls);
-	proxy_env_clear(&io->proxies);
+	free_proxies(io);
 	free(io);
 }
 

@@ -1,47 +1,46 @@
 /*
- * core/io/proxy.h: which requests go through a proxy, and through which.
+ * core/io/proxy.h: which connections go through an HTTP proxy.
  *
- * A pure rule over the environment's words: HTTPS_PROXY, HTTP_PROXY and, for
- * what those leave out, ALL_PROXY; NO_PROXY as golang.org/x/net/http/httpproxy
- * reads it (names with what ends in them, ".example.org" for the latter
- * alone, addresses, CIDR, each but CIDR with a port, "*"). What url.h calls
- * loopback never goes through one. A proxy is spoken to in plain HTTP, by
- * CONNECT.
+ * The rule is that of Go's programs, so that tunnelhost takes the same way as
+ * the Coder CLI beside it (golang.org/x/net/http/httpproxy): HTTPS_PROXY for
+ * https, HTTP_PROXY for http, lowercase where the former is not set; NO_PROXY
+ * lists hosts (with their subdomains), ".domains", addresses, CIDR blocks, each
+ * with a port or without, or "*"; localhost and loopback addresses never go
+ * through one. A proxy is spoken to by plain HTTP and CONNECT.
  */
 #ifndef TUNNELHOST_IO_PROXY_H
 #define TUNNELHOST_IO_PROXY_H
 
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/base/err.h"
 #include "core/io/url.h"
 
-#define PROXY_CREDENTIALS_CAP 95	/* what libwebsockets has room for */
-
-/* NULL where not set; all owned. */
-struct proxy_env {
-	char *https;
-	char *http;
-	char *all;
-	char *none;
-};
+#define PROXY_CREDENTIALS_CAP 96	/* as much as libwebsockets takes */
 
 struct proxy {
-	char host[URL_HOST_CAP];	/* "": none, go straight */
+	char host[URL_HOST_CAP];	/* without brackets */
 	uint16_t port;
-	char name[URL_HOST_CAP + 10];	/* "proxy.example:3128", to read */
-	char credentials[PROXY_CREDENTIALS_CAP];	/* "user:password" */
+	char credentials[PROXY_CREDENTIALS_CAP];	/* "user:password" or "" */
 };
 
-/*
- * From the process's environment, each also in lower case when the upper one
- * is missing; HTTP_PROXY not in a CGI, where a client names it. 0, ERR_NOMEM.
- */
-int proxy_env_read(struct proxy_env *env);
-void proxy_env_clear(struct proxy_env *env);
+/* Values of the variables; NULL when not set. Borrowed. */
+struct proxy_environment {
+	const char *https_proxy;
+	const char *http_proxy;
+	const char *no_proxy;
+};
 
+/* From HTTPS_PROXY and its kin. HTTP_PROXY is not asked in a CGI program. */
+void proxy_environment(struct proxy_environment *out);
 /*
- * 0 and *out. ERR_MISUSE for a proxy that is no http URL (https and socks
- * among them) or whose credentials cannot be used; credentials are not told.
+ * 1 and the proxy; 0: none; ERR_MISUSE for a variable that makes no sense,
+ * ERR_DENIED for a kind of proxy that there is no support for. The message
+ * shows no password.
  */
-int proxy_for(const struct proxy_env *env, const struct io_url *url,
-	      struct proxy *out, struct error *error);
+int proxy_for(const struct proxy_environment *environment,
+	      const struct io_url *url, struct proxy *out,
+	      struct error *error);
 
 #endif

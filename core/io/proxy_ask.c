@@ -63,8 +63,8 @@ static void judge(struct proxy_ask *ask)
 	} else {
 		snprintf(text, sizeof(text), "it answers %.100s%s",
 			 strchr(line, ' ') + 1,
-			 status == 407 ? ": are its user and password in the "
-					 "proxy's URL?" : "");
+			 status == 407 ? ": write HTTPS_PROXY="
+					 "http://USER:PASSWORD@HOST:PORT" : "");
 		finish(ask, code_of(status), text);
 	}
 }

@@ -1,5 +1,6 @@
 /*
- * Congestion control: CUBIC (RFC 9438) and Reno (RFC 5681). Windows are in
+ * Congestion control: CUBIC (RFC 9438) and Reno (RFC 5681), both with
+ * HyStart++ (RFC 9406) in the first slow start. Windows are in
  * bytes and grow by bytes acknowledged, because the pulled output makes the
  * other end acknowledge many segments at once.
  */
@@ -7,6 +8,10 @@
 
 #include "core/netstack/internal.h"
 
+#define HYSTART_SAMPLES 8
+#define HYSTART_ROUNDS 5
+#define HYSTART_MIN_US (4 * US_PER_MS)
+#define HYSTART_MAX_US (16 * US_PER_MS)
 #define CUBIC_C 0.4f
 #define CUBIC_BETA 0.7f
 #define CUBIC_ALPHA 0.529f	/* 3 (1 - beta) / (1 + beta) */
@@ -16,12 +21,53 @@ static uint32_t at_least_two(const struct conn *conn, uint32_t window)
 	return max_u32(window, 2u * conn->mss);
 }
 
+/* RFC 9406 4.2: a round ends; the conservative part lasts five of them. */
+static void hystart_round(struct conn *conn, struct hystart *h)
+{
+	h->last_us = h->least_us;
+	h->least_us = UINT32_MAX;
+	h->samples = 0;
+	h->round_end = conn->snd_nxt;
+	if (h->slow_rounds && ++h->slow_rounds > HYSTART_ROUNDS)
+		conn->congestion.threshold = conn->congestion.window;
+}
+
+/* What of `acked` counts: a quarter once the round trip has grown. */
+static uint32_t hystart(struct conn *conn, uint32_t acked)
+{
+	struct hystart *h = &conn->congestion.hystart;
+	uint32_t rtt_us = conn->records.sample.rtt_us;
+	uint32_t more_us;
+
+	if (!h->round_end || seq_le(h->round_end, conn->snd_una))
+		hystart_round(conn, h);
+	if (rtt_us) {
+		h->least_us = min_u32(h->least_us, rtt_us);
+		if (h->samples < UINT8_MAX)
+			h->samples++;
+	}
+	if (h->samples >= HYSTART_SAMPLES && h->last_us &&
+	    h->last_us != UINT32_MAX) {
+		more_us = max_u32(HYSTART_MIN_US, min_u32(HYSTART_MAX_US,
+							  h->last_us / 8));
+		if (!h->slow_rounds && h->least_us >= h->last_us + more_us) {
+			h->slow_rounds = 1;
+			h->baseline_us = h->least_us;
+		} else if (h->least_us < h->baseline_us) {
+			h->slow_rounds = 0;
+		}
+	}
+	return h->slow_rounds ? acked / 4 : acked;
+}
+
 static bool slow_start(struct conn *conn, uint32_t acked)
 {
 	struct congestion *c = &conn->congestion;
 
 	if (c->window >= c->threshold)
 		return false;
+	if (c->threshold == NS_SEND_CAP_MAX)
+		acked = hystart(conn, acked);
 	c->window = min_u32(c->window + acked, NS_SEND_CAP_MAX);
 	return true;
 }
@@ -30,6 +76,17 @@ static uint32_t reno_reduce(struct conn *conn, uint32_t flight)
 {
 	conn->congestion.acked = 0;
 	return at_least_two(conn, flight / 2);
+}
+
+static void by_loss(struct conn *conn, uint64_t now_us)
+{
+	struct congestion *c = &conn->congestion;
+
+	(void)now_us;
+	c->epoch_us = 0;
+	c->acked = 0;
+	c->hystart = (struct hystart){ 0 };
+	conn->pacing_rate = 0;
 }
 
 static void reno_grow(struct conn *conn, uint32_t acked, uint64_t now_us)
@@ -109,11 +166,13 @@ static void cubic_grow(struct conn *conn, uint32_t acked, uint64_t now_us)
 }
 
 const struct congestion_ops ns_congestion_cubic = {
+	.begin = by_loss,
 	.reduce = cubic_reduce,
 	.grow = cubic_grow,
 };
 
 const struct congestion_ops ns_congestion_reno = {
+	.begin = by_loss,
 	.reduce = reno_reduce,
 	.grow = reno_grow,
 };

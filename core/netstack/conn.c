@@ -47,6 +47,9 @@ static void fill(struct conn *conn, struct ns *ns)
 	conn->keepalive_at = DEADLINE_NONE;
 	conn->life_at = DEADLINE_NONE;
 	conn->idle_at = DEADLINE_NONE;
+	conn->pace_at = DEADLINE_NONE;
+	conn->congestion_choice = (uint8_t)ns->config.congestion;
+	conn->ops = &ns_congestion_cubic;
 }
 
 struct conn *ns_conn_new(struct ns *ns, uint8_t local, const uint8_t *remote,
@@ -236,6 +239,7 @@ void ns_conn_established(struct conn *conn, uint64_t now_us)
 	conn->epoch_read = conn->rcv_read;
 	c->window = initial;
 	c->threshold = NS_SEND_CAP_MAX;
+	ns_rate_begin(conn, now_us);
 	if (conn->keepalive_us)
 		conn->keepalive_at = now_us + conn->keepalive_us;
 	ns_notify(conn);
@@ -250,7 +254,9 @@ size_t ns_conn_unread(const struct conn *conn)
 
 /*
  * RFC 9293 3.8.6.2.2: the right edge moves by at least a segment (or half
- * the buffer), and never back.
+ * the buffer), and never back. Nor does it move in a duplicate ACK while
+ * there is room enough: with another window it would be none (RFC 5681 2),
+ * and a sender that counts them would not see the loss.
  */
 uint32_t ns_conn_window(const struct conn *conn)
 {
@@ -259,6 +265,9 @@ uint32_t ns_conn_window(const struct conn *conn)
 	uint32_t current = seq_lt(conn->rcv_nxt, conn->rcv_edge) ?
 		conn->rcv_edge - conn->rcv_nxt : 0;
 
+	if (conn->ranges.len && conn->last_ack_sent == conn->rcv_nxt &&
+	    current >= conn->rcv_cap / 2)
+		return current;
 	if (space < current ||
 	    space - current < min_u32(conn->rcv_cap / 2, conn->mss))
 		return current;

@@ -29,26 +29,23 @@ static void answer(struct ns *ns, const uint8_t *ip, const uint8_t *payload,
 static void finish(struct ns *ns, struct ping *ping, int err)
 {
 	ping->err = err;
+	hash_remove(&ns->ping_nonces, &ping->nonce, sizeof(ping->nonce));
 	heap_remove(&ns->ping_timers, &ping->timer);
 	list_remove(&ping->link);
 	list_add_tail(&ns->pings_done, &ping->link);
 	ns_wake(ns);
 }
 
-/* The nonce is random and at most NS_PING_CAP pings are under way. */
 static void reply(struct ns *ns, const uint8_t *ip, uint64_t nonce,
 		  uint64_t now_us)
 {
-	list_each(at, safe, &ns->pings) {
-		struct ping *ping = container_of(at, struct ping, link);
+	struct ping *ping = hash_get(&ns->ping_nonces, &nonce,
+				     sizeof(nonce));
 
-		if (ping->nonce != nonce ||
-		    memcmp(ping->dst, ip + 8, NS_ADDRESS_LEN))
-			continue;
-		ping->latency_us = now_us - ping->sent_us;
-		finish(ns, ping, 0);
+	if (!ping || memcmp(ping->dst, ip + 8, NS_ADDRESS_LEN))
 		return;
-	}
+	ping->latency_us = now_us - ping->sent_us;
+	finish(ns, ping, 0);
 }
 
 void ns_icmp_in(struct ns *ns, const uint8_t *ip, const uint8_t *payload,
@@ -113,8 +110,13 @@ int ns_ping(struct ns *ns, const uint8_t dst[NS_ADDRESS_LEN],
 	err = heap_set(&ns->ping_timers, &ping->timer,
 		       now_us + (timeout_us ? timeout_us : PING_TIMEOUT_US));
 	if (!err)
+		err = hash_put(&ns->ping_nonces, &ping->nonce,
+			       sizeof(ping->nonce), ping);
+	if (!err)
 		err = send_request(ns, ping);
 	if (err < 0) {
+		hash_remove(&ns->ping_nonces, &ping->nonce,
+			    sizeof(ping->nonce));
 		heap_remove(&ns->ping_timers, &ping->timer);
 		free(ping);
 		return err;

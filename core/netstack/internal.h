@@ -49,6 +49,9 @@
 #define BUFFER_IDLE_US (500 * US_PER_MS)
 #define KEEPALIVE_GAP_US (10 * US_PER_S)
 #define KEEPALIVE_PROBES 9
+#define PACE_QUANTUM_US (1 * US_PER_MS)	/* a burst is worth as much */
+#define PACE_SLACK_US (4 * US_PER_MS)	/* what a late timer makes up for */
+#define MODEL_RTT_US (2 * US_PER_MS)	/* NS_AUTO: BBR from here on */
 #define PAWS_IDLE_US (24ull * 86400 * US_PER_S)
 /* In the heap, but never due. */
 #define CONN_NO_DEADLINE (DEADLINE_NONE - 1)
@@ -101,6 +104,49 @@ struct segment {
 	uint32_t len;
 };
 
+/* bbr.c says what may be done in each. */
+enum bbr_phase {
+	BBR_STARTUP,
+	BBR_DRAIN,
+	BBR_DOWN,
+	BBR_CRUISE,
+	BBR_REFILL,
+	BBR_UP,
+	BBR_PROBE_RTT,
+};
+
+struct bbr {
+	uint64_t bandwidth[2];	/* bytes/s, most of this and the last cycle */
+	uint64_t latest;	/* most of this round */
+	uint64_t low;		/* bound after congestion; 0: none */
+	uint64_t full;		/* what growth is measured against */
+	uint64_t phase_us;	/* when it began */
+	uint64_t min_rtt_us_at;
+	uint64_t wait_us;	/* from phase DOWN to REFILL */
+	uint32_t min_rtt_us;
+	uint32_t round_end;	/* in records.delivered */
+	uint32_t round_delivered;
+	uint32_t round_lost;
+	uint32_t round_lost_segments;
+	uint32_t round_rtt_us;	/* least */
+	uint32_t rounds;	/* in this phase; DOWN to REFILL is one */
+	uint32_t flight_high;	/* long-term bound; 0: none */
+	uint32_t flight_low;	/* short-term bound; 0: none */
+	uint8_t phase;		/* enum bbr_phase */
+	uint8_t flat_rounds;
+	bool filled : 1;	/* STARTUP has found the bandwidth */
+	bool advance : 1;	/* the filter, when UP has been answered */
+};
+
+struct hystart {
+	uint32_t round_end;	/* 0: none begun */
+	uint32_t last_us;	/* least round trip of the last round */
+	uint32_t least_us;	/* of this one */
+	uint32_t baseline_us;	/* where the conservative part began */
+	uint8_t samples;
+	uint8_t slow_rounds;	/* of the conservative part; 0: not in it */
+};
+
 struct congestion {
 	uint32_t window;	/* bytes */
 	uint32_t threshold;
@@ -114,16 +160,31 @@ struct congestion {
 	uint64_t epoch_us;	/* CUBIC, 0: none begun */
 	uint32_t prior;		/* window before the last reduction */
 	uint32_t prior_threshold;
+	union {
+		struct bbr bbr;
+		struct hystart hystart;
+	};
 };
 
 struct conn;
 
+/*
+ * Two kinds. By loss: reduce() and grow() set the window, between them PRR.
+ * By model: sample() sets window and pacing rate on every ACK; what is lost
+ * says no more than the model takes from it.
+ */
 struct congestion_ops {
+	/* The window is what it was; a model knows nothing yet. */
+	void (*begin)(struct conn *conn, uint64_t now_us);
 	/* The threshold after a loss, and the note that it happened. */
 	uint32_t (*reduce)(struct conn *conn, uint32_t flight);
 	void (*grow)(struct conn *conn, uint32_t acked, uint64_t now_us);
+	/* NULL: by loss. */
+	void (*sample)(struct conn *conn, const struct rate_sample *sample,
+		       uint64_t now_us);
 };
 
+extern const struct congestion_ops ns_congestion_bbr;
 extern const struct congestion_ops ns_congestion_cubic;
 extern const struct congestion_ops ns_congestion_reno;
 
@@ -170,6 +231,7 @@ struct conn {
 	bool undo_armed : 1;		/* reduced, nothing retransmitted yet */
 	bool undo_open : 1;		/* undo_ts is that of the first */
 
+	uint8_t congestion_choice;	/* enum ns_congestion */
 	uint8_t send_shift;
 	uint8_t sack_recent_count;
 	uint8_t probes;			/* unanswered */
@@ -209,6 +271,7 @@ struct conn {
 	struct range dsack;			/* RFC 2883; empty: none */
 	uint32_t epoch_read;		/* window tuning */
 	uint32_t rcv_rtt_us;
+	uint32_t rcv_round;		/* what was read in the last one */
 
 	uint32_t srtt_us;
 	uint32_t rttvar_us;
@@ -220,12 +283,18 @@ struct conn {
 	struct records records;
 	struct ranges ranges;
 	struct congestion congestion;
+	const struct congestion_ops *ops;
 
+	uint64_t pacing_rate;		/* bytes/s; 0: not paced */
+	uint64_t pace_ns;		/* when the next segment may leave */
+	uint64_t floor_us;		/* rate.c: since when floor_rtt_us */
+	uint32_t floor_rtt_us;
 	uint64_t ts_recent_us;
 	uint64_t epoch_us;
 	uint64_t started_us;		/* SYN, or the stall of retransmits */
 	uint64_t sent_us;		/* last data */
 	uint64_t heard_us;
+	uint64_t lossy_us;		/* last out of order; 0: never */
 	uint64_t challenge_us;
 	uint64_t keepalive_us;
 	/* Deadlines. */
@@ -235,6 +304,7 @@ struct conn {
 	uint64_t keepalive_at;
 	uint64_t life_at;		/* orphans, TIME_WAIT */
 	uint64_t idle_at;		/* free empty buffers */
+	uint64_t pace_at;		/* enough has accrued for a burst */
 };
 
 struct ns_listener {
@@ -287,7 +357,6 @@ struct ns {
 	uint8_t addresses[NS_ADDRESS_CAP][NS_ADDRESS_LEN];
 	uint32_t initial_seq;
 	uint32_t ts_offset;
-	const struct congestion_ops *congestion;
 	struct hash conns;
 	struct hash udps;
 	struct list all;
@@ -315,6 +384,7 @@ struct ns {
 	uint32_t ping_count;
 	struct heap timers;		/* conns */
 	struct heap ping_timers;
+	struct hash ping_nonces;
 	struct raw raws[NS_RAW_CAP];
 	struct ns_stats stats;
 };
@@ -442,6 +512,14 @@ void ns_rtt_sample(struct conn *conn, uint64_t rtt_us);
 void ns_rto_fired(struct conn *conn, uint64_t now_us);
 /* Marks what is lost now and enters recovery if anything is. */
 void ns_find_loss(struct conn *conn, uint64_t now_us);
+
+/* rate.c: which control, and when the next segment may leave. */
+void ns_rate_begin(struct conn *conn, uint64_t now_us);
+/* An ACK has been taken in, which delivered and lost so much. */
+void ns_rate_acked(struct conn *conn, uint64_t now_us);
+/* True: not now; conn->pace_at says when. */
+bool ns_pace_waits(struct conn *conn, uint64_t now_us);
+void ns_pace_sent(struct conn *conn, uint32_t len, uint64_t now_us);
 
 /* tcp_receive.c */
 void ns_receive_in(struct conn *conn, const struct segment *seg,

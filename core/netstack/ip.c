@@ -9,17 +9,45 @@
 #define HEADER_FRAGMENT 44
 #define HEADER_DESTINATION 60
 
-/* In host order; ones' complement sums fold the same either way round. */
+static inline uint64_t load(const uint8_t *data)
+{
+	uint64_t word;
+
+	memcpy(&word, data, sizeof(word));
+	return word;
+}
+
+/* Carries that leave at the top come in at the bottom. */
+static uint64_t fold(unsigned __int128 wide)
+{
+	uint64_t sum = (uint64_t)wide;
+	uint64_t carries = (uint64_t)(wide >> 64);
+
+	sum += carries;
+	return sum < carries ? sum + 1 : sum;
+}
+
+/*
+ * In host order; ones' complement sums fold the same either way round. Wide,
+ * because an addition with carry is one instruction, and half of the cost of
+ * a packet was here.
+ */
 uint32_t ns_sum(const uint8_t *data, size_t len)
 {
-	uint64_t sum = 0;
-	uint64_t word;
+	unsigned __int128 wide = 0;
+	uint64_t sum;
 	uint32_t half;
 
-	for (; len >= 8; data += 8, len -= 8) {
-		memcpy(&word, data, 8);
-		sum += (word >> 32) + (word & UINT32_MAX);
+	for (; len >= 32; data += 32, len -= 32) {
+		wide += load(data);
+		wide += load(data + 8);
+		wide += load(data + 16);
+		wide += load(data + 24);
 	}
+	for (; len >= 8; data += 8, len -= 8)
+		wide += load(data);
+	sum = fold(wide);
+	sum = (sum >> 32) + (sum & UINT32_MAX);
 	for (; len >= 2; data += 2, len -= 2) {
 		uint16_t pair;
 

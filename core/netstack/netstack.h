@@ -8,7 +8,8 @@
  * 7323 (window scale, timestamps, PAWS), 2018 and 6675 (SACK), 5681 and
  * 6582 (congestion, fast recovery), 9438 (CUBIC), 6298 (RTO), 6928 (initial
  * window), 3042 (limited transmit), 6937 (PRR), 8985 (RACK-TLP),
- * 2883 (D-SACK), 3522 (Eifel), 5961 (blind attacks).
+ * 2883 (D-SACK), 3522 (Eifel), 5961 (blind attacks); and BBR after
+ * draft-ietf-ccwg-bbr, with its pacing (bbr.c says where it departs).
  *
  * How the owner drives it, all on one thread:
  *
@@ -25,6 +26,14 @@
  * called from inside anything and must not call back into the stack. A
  * callback may call anything here except ns_in(), ns_out(), ns_tick(),
  * ns_dispatch() and ns_free().
+ *
+ * Costs. No packet in or out, deadline or callback walks over connections,
+ * destinations or waiting packets: found by hash, kept in lists that are
+ * taken from their heads, and in a heap of deadlines (O(log n)). Records of
+ * sent segments and ranges received out of order are found by bisection,
+ * and marked at most a bounded number of times each (records.c). A range in
+ * the middle moves those after it (8 KB at most). Only an RTO, or the undoing
+ * of a recovery, once each, walks over what is in flight.
  *
  * Times set from inside stream_* calls, which carry no `now`, begin when the
  * owner next comes by with one.
@@ -60,7 +69,13 @@ struct ns;
 struct ns_listener;
 struct ns_udp;
 
+/*
+ * NS_AUTO is BBR where the round trip is 2 ms or more and CUBIC below it:
+ * docs/design.md says why. Below, nothing is paced.
+ */
 enum ns_congestion {
+	NS_AUTO,
+	NS_BBR,
 	NS_CUBIC,
 	NS_RENO,
 };
@@ -76,7 +91,8 @@ struct ns_config {
 	void *user;
 	bool verify_checksums;		/* off: the tunnel authenticates */
 	enum ns_congestion congestion;
-	uint32_t send_cap;		/* 4 MiB: accepted, not yet acked */
+	/* 4 MiB: accepted, not yet acked; less while the path takes less. */
+	uint32_t send_cap;
 	uint32_t receive_start;		/* 256 KiB: the first window */
 	uint32_t receive_cap;		/* 8 MiB: the window grows up to it */
 	uint32_t connection_cap;	/* 65,536 with those in TIME_WAIT */
@@ -134,6 +150,8 @@ void ns_free(struct ns *ns);
  * its owner is told by ns_dispatch(). What was closed before is dropped.
  */
 void ns_fail(struct ns *ns, int err);
+/* The same for those that are established: what still dials goes on. */
+void ns_fail_established(struct ns *ns, int err);
 
 /* One whole IPv6 packet. Never fails: what is wrong is counted. */
 void ns_in(struct ns *ns, const uint8_t *packet, size_t len, uint64_t now_us);
@@ -202,8 +220,14 @@ void ns_listener_close(struct ns_listener *listener);
  * ERR_RESET, ERR_CLOSED.
  */
 int ns_stream_state(const struct stream *stream);
-/* Most accepted and not acknowledged bytes; what is over stays. */
+/*
+ * Most accepted and not acknowledged bytes (below it the stack takes what is
+ * of use to the path, 1 MiB at least); what is over stays.
+ */
 void ns_stream_set_send_cap(struct stream *stream, uint32_t cap);
+/* From now on; NS_AUTO, too, begins anew. */
+void ns_stream_set_congestion(struct stream *stream,
+			      enum ns_congestion congestion);
 /* Idle time before probes; 0 off. Nine unanswered probes: ERR_TIMEOUT. */
 void ns_stream_set_keepalive(struct stream *stream, uint64_t idle_us);
 /* Smoothed round trip, 0 while unknown. */

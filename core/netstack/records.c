@@ -45,6 +45,56 @@ static bool grow(struct records *r)
 	return true;
 }
 
+/* Time alone between what is answered and what is sent next is no rate. */
+static void stamp(struct records *r, struct record *record, uint64_t now_us)
+{
+	record->sent_us = now_us;
+	record->delivered = r->delivered;
+	record->delivered_us = r->delivered_us;
+	record->first_sent_us = r->first_sent_us;
+	if (r->app_limited)
+		record->flags |= RECORD_APP_LIMITED;
+	else
+		record->flags &= (uint8_t)~RECORD_APP_LIMITED;
+}
+
+void ns_records_begin(struct records *r, uint64_t now_us)
+{
+	r->now_us = now_us;
+	r->sample = (struct rate_sample){
+		.acked = r->delivered,
+		.lost = r->lost,
+		.lost_segments = r->lost_segments,
+	};
+}
+
+const struct rate_sample *ns_records_sample(struct records *r)
+{
+	struct rate_sample *s = &r->sample;
+	uint32_t took = r->delivered_us - r->sample_prior_us;
+
+	s->acked = r->delivered - s->acked;
+	s->lost = r->lost - s->lost;
+	s->lost_segments = r->lost_segments - s->lost_segments;
+	if (r->app_limited && seq_lt(r->app_limited, r->delivered))
+		r->app_limited = 0;
+	if (!s->interval_us)
+		return s;
+	/* The slower of the two: bunched ACKs are no faster path. */
+	s->interval_us = took > r->sample_sent_us ? took : r->sample_sent_us;
+	s->delivered = r->delivered - s->prior_delivered;
+	if (s->interval_us < r->min_rtt_us)
+		s->interval_us = 0;
+	return s;
+}
+
+void ns_records_app_limited(struct records *r, uint32_t pipe)
+{
+	r->app_limited = r->delivered + pipe;
+	if (!r->app_limited)
+		r->app_limited = 1;
+}
+
 struct record *ns_record_add(struct records *r, uint32_t seq, uint16_t len,
 			     uint64_t now_us)
 {
@@ -52,13 +102,17 @@ struct record *ns_record_add(struct records *r, uint32_t seq, uint16_t len,
 
 	if (!grow(r))
 		return NULL;
+	if (r->head == r->tail) {
+		r->first_sent_us = (uint32_t)now_us;
+		r->delivered_us = (uint32_t)now_us;
+	}
 	record = record_at(r, r->tail++);
 	*record = (struct record){
 		.seq = seq,
 		.len = len,
 		.transmissions = 1,
-		.sent_us = now_us,
 	};
+	stamp(r, record, now_us);
 	return record;
 }
 
@@ -74,11 +128,33 @@ static void uncount(struct records *r, const struct record *record,
 		r->retransmitted_bytes -= len;
 }
 
+/* The sample is that of what was sent last. */
+static void sample(struct records *r, const struct record *record)
+{
+	struct rate_sample *s = &r->sample;
+	uint32_t sent_us = (uint32_t)record->sent_us;
+
+	r->delivered += record->len;
+	r->delivered_us = (uint32_t)r->now_us;
+	if (s->interval_us && (seq_lt(record->delivered, s->prior_delivered) ||
+			       seq_lt(sent_us, r->first_sent_us)))
+		return;
+	s->interval_us = 1;
+	s->prior_delivered = record->delivered;
+	s->app_limited = record->flags & RECORD_APP_LIMITED;
+	s->rtt_us = record->flags & RECORD_EVER_RETRANSMITTED ? 0 :
+		(uint32_t)r->now_us - sent_us;
+	r->sample_prior_us = record->delivered_us;
+	r->sample_sent_us = sent_us - record->first_sent_us;
+	r->first_sent_us = sent_us;
+}
+
 /* RFC 8985 6.2 step 2. */
 static void delivered(struct records *r, const struct record *record)
 {
 	uint64_t took = r->now_us - record->sent_us;
 
+	sample(r, record);
 	if (record->flags & RECORD_EVER_RETRANSMITTED && took < r->min_rtt_us)
 		return;
 	if (record->sent_us < r->newest_us ||
@@ -135,6 +211,8 @@ void ns_records_ack(struct records *r, uint32_t ack, uint64_t *sample_us,
 		return;
 	part = ack - record->seq;
 	uncount(r, record, part);
+	if (!(record->flags & RECORD_SACKED))
+		r->delivered += part;
 	record->seq = ack;
 	record->len = (uint16_t)(record->len - part);
 }
@@ -196,6 +274,8 @@ bool ns_record_mark_lost(struct records *r, uint32_t index)
 		return false;
 	record->flags |= RECORD_LOST;
 	r->lost_bytes += record->len;
+	r->lost += record->len;
+	r->lost_segments++;
 	return true;
 }
 
@@ -288,6 +368,8 @@ void ns_records_forgive(struct records *r)
 void ns_records_all_lost(struct records *r)
 {
 	unsigned drop = RECORD_RETRANSMITTED;
+	uint32_t lost = r->lost;
+	uint32_t segments = r->lost_segments;
 
 	/* A receiver that kept the first would have acknowledged it: it
 	 * reneged (RFC 2018 section 8), so nothing that it said holds. */
@@ -300,6 +382,9 @@ void ns_records_all_lost(struct records *r)
 		record_at(r, i)->flags &= (uint8_t)~drop;
 		ns_record_mark_lost(r, i);
 	}
+	/* A guess, which is not to count as the path's. */
+	r->lost = lost;
+	r->lost_segments = segments;
 	r->judged = r->tail;
 	r->sacked_after = 0;
 	r->retransmit = r->head;
@@ -353,7 +438,7 @@ void ns_record_retransmitted(struct records *r, struct record *record,
 	if (!(record->flags & RECORD_RETRANSMITTED))
 		r->retransmitted_bytes += record->len;
 	record->flags |= RECORD_RETRANSMITTED | RECORD_EVER_RETRANSMITTED;
-	record->sent_us = now_us;
+	stamp(r, record, now_us);
 	if (record->transmissions < UINT8_MAX)
 		record->transmissions++;
 	remember_again(r, record,

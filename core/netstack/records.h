@@ -22,6 +22,7 @@ enum record_flags {
 	RECORD_LOST = 4,
 	RECORD_RETRANSMITTED = 8,	/* and not known lost again */
 	RECORD_EVER_RETRANSMITTED = 16,	/* no RTT sample: Karn */
+	RECORD_APP_LIMITED = 32,	/* there was nothing more to send */
 };
 
 struct record {
@@ -30,7 +31,27 @@ struct record {
 	uint8_t flags;
 	uint8_t transmissions;
 	uint32_t run;		/* SACKED: that many from here on are */
+	/* Of struct records, at the last transmission. */
+	uint32_t delivered;
+	uint32_t delivered_us;
+	uint32_t first_sent_us;
 	uint64_t sent_us;	/* last transmission */
+};
+
+/*
+ * What an ACK says of the delivery rate (draft-ietf-ccwg-bbr 4.1): in
+ * `interval_us` the path delivered `delivered` bytes. Times and counts of
+ * 32 bits, as the counters they are differences of.
+ */
+struct rate_sample {
+	uint32_t delivered;
+	uint32_t interval_us;		/* 0: no sample */
+	uint32_t prior_delivered;	/* when what was delivered was sent */
+	uint32_t rtt_us;		/* 0: unknown */
+	uint32_t acked;			/* bytes, newly, by this ACK */
+	uint32_t lost;			/* bytes, newly */
+	uint32_t lost_segments;
+	bool app_limited;
 };
 
 /* A retransmission, in the order of time. */
@@ -50,6 +71,16 @@ struct records {
 	uint64_t rtt_us;	/* how long that took */
 	uint64_t now_us;	/* of the ACK that is looked at */
 	uint64_t min_rtt_us;	/* an answer sooner is not to a retransmit */
+
+	uint32_t delivered;	/* bytes, ever */
+	uint32_t delivered_us;	/* when the last of them was */
+	uint32_t first_sent_us;	/* begin of the sending interval */
+	uint32_t app_limited;	/* until so much is delivered; 0: no */
+	uint32_t lost;		/* bytes found lost, ever */
+	uint32_t lost_segments;
+	struct rate_sample sample;	/* of this ACK, in the making */
+	uint32_t sample_prior_us;
+	uint32_t sample_sent_us;	/* what was delivered took to send */
 
 	struct record *at;
 	uint32_t cap;
@@ -72,6 +103,12 @@ void ns_records_free(struct records *r);
 /* NULL: no memory, or RECORD_CAP reached. */
 struct record *ns_record_add(struct records *r, uint32_t seq, uint16_t len,
 			     uint64_t now_us);
+/* An ACK comes: a new sample begins. */
+void ns_records_begin(struct records *r, uint64_t now_us);
+/* The sample is whole. */
+const struct rate_sample *ns_records_sample(struct records *r);
+/* There is nothing more to send, though `pipe` would let it. */
+void ns_records_app_limited(struct records *r, uint32_t pipe);
 /*
  * Everything before `ack` is acknowledged. *sample_us becomes the time when
  * the newest of them that was sent once left, *again_us the last time when

@@ -50,11 +50,10 @@ int ns_new(const struct ns_config *config, struct ns **out)
 	if (config->initial_seq)
 		ns->initial_seq = *config->initial_seq;
 	ns->ts_offset = rng_u32(config->rng);
-	ns->congestion = config->congestion == NS_RENO ?
-		&ns_congestion_reno : &ns_congestion_cubic;
 	hash_init(&ns->conns, config->rng);
 	hash_init(&ns->udps, config->rng);
 	hash_init(&ns->listen_ports, config->rng);
+	hash_init(&ns->ping_nonces, config->rng);
 	list_init(&ns->all);
 	list_init(&ns->ready);
 	list_init(&ns->shut);
@@ -109,18 +108,19 @@ void ns_free(struct ns *ns)
 	hash_clear(&ns->conns);
 	hash_clear(&ns->udps);
 	hash_clear(&ns->listen_ports);
+	hash_clear(&ns->ping_nonces);
 	heap_clear(&ns->timers);
 	heap_clear(&ns->ping_timers);
 	free(ns);
 }
 
-void ns_fail(struct ns *ns, int err)
+static void fail_all(struct ns *ns, int err, bool dialling)
 {
-	ns_ping_cancel(ns);
 	list_each(at, safe, &ns->all) {
 		struct conn *conn = container_of(at, struct conn, all);
 
-		if (conn->state == TCP_CLOSED)
+		if (conn->state == TCP_CLOSED ||
+		    (conn->state == TCP_SYN_SENT && !dialling))
 			continue;
 		if (conn->state != TCP_SYN_SENT &&
 		    conn->state != TCP_TIME_WAIT)
@@ -128,6 +128,17 @@ void ns_fail(struct ns *ns, int err)
 		ns_conn_end(conn, err);
 	}
 	ns_reap(ns);
+}
+
+void ns_fail(struct ns *ns, int err)
+{
+	ns_ping_cancel(ns);
+	fail_all(ns, err, true);
+}
+
+void ns_fail_established(struct ns *ns, int err)
+{
+	fail_all(ns, err, false);
 }
 
 void ns_wake(struct ns *ns)
@@ -202,8 +213,8 @@ static uint64_t conn_deadline(const struct conn *conn)
 	uint64_t at = deadline_min(conn->rto_at, conn->ack_at);
 
 	at = deadline_min(at, deadline_min(conn->keepalive_at, conn->life_at));
-	return deadline_min(at, deadline_min(conn->idle_at,
-					     conn->reorder_at));
+	at = deadline_min(at, deadline_min(conn->idle_at, conn->pace_at));
+	return deadline_min(at, conn->reorder_at);
 }
 
 void ns_conn_arm(struct conn *conn)

@@ -4,6 +4,8 @@
 
 #include "core/netstack/internal.h"
 
+#define SEND_AHEAD (1u << 20)
+
 static struct conn *self(const struct stream *stream)
 {
 	return container_of(stream, struct conn, stream);
@@ -46,10 +48,23 @@ static void op_consume(struct stream *stream, size_t len)
 	}
 }
 
+/*
+ * What may wait for acknowledgment: twice the congestion window, because what
+ * follows a loss is held until it is repaired, and something to send next.
+ * More would only be memory, and older data.
+ */
+static uint32_t send_limit(const struct conn *conn)
+{
+	uint64_t useful = 2ull * conn->congestion.window + SEND_AHEAD;
+
+	return useful < conn->send_cap ? (uint32_t)useful : conn->send_cap;
+}
+
 static ssize_t op_write(struct stream *stream, const void *data, size_t len)
 {
 	struct conn *conn = self(stream);
 	uint32_t held = conn->snd_end - conn->snd_una;
+	uint32_t limit = send_limit(conn);
 	uint32_t take;
 	int err = failure(conn);
 
@@ -62,7 +77,7 @@ static ssize_t op_write(struct stream *stream, const void *data, size_t len)
 	/* The SYN lies before the data until it is acknowledged. */
 	if (!conn->established)
 		held--;
-	take = conn->send_cap > held ? conn->send_cap - held : 0;
+	take = limit > held ? limit - held : 0;
 	if (len > take)
 		conn->writer_refused = true;
 	else
@@ -173,6 +188,16 @@ int ns_stream_state(const struct stream *stream)
 void ns_stream_set_send_cap(struct stream *stream, uint32_t cap)
 {
 	self(stream)->send_cap = min_u32(cap ? cap : 1, NS_SEND_CAP_MAX);
+}
+
+void ns_stream_set_congestion(struct stream *stream,
+			      enum ns_congestion congestion)
+{
+	struct conn *conn = self(stream);
+
+	conn->congestion_choice = (uint8_t)congestion;
+	if (conn->ns && conn->established)
+		ns_rate_begin(conn, conn->ns->now_us);
 }
 
 void ns_stream_set_keepalive(struct stream *stream, uint64_t idle_us)

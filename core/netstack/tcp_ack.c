@@ -63,7 +63,7 @@ static void reduce(struct conn *conn, uint32_t flight)
 
 	c->prior = c->window;
 	c->prior_threshold = c->threshold;
-	c->threshold = conn->ns->congestion->reduce(conn, flight);
+	c->threshold = conn->ops->reduce(conn, flight);
 	conn->undo_armed = conn->ts_ok;
 	conn->undo_open = false;
 	if (conn->reorder_keep && !--conn->reorder_keep)
@@ -199,7 +199,10 @@ static void leave_recovery(struct conn *conn)
 {
 	struct congestion *c = &conn->congestion;
 
-	if (conn->recovery == RECOVERY_FAST)
+	/* A model has kept the window; only a time-out broke it. */
+	if (conn->ops->sample)
+		c->window = max_u32(c->window, c->prior);
+	else if (conn->recovery == RECOVERY_FAST)
 		c->window = c->threshold;
 	conn->recovery = RECOVERY_NONE;
 	conn->force_retransmit = false;
@@ -229,7 +232,7 @@ static void grow(struct conn *conn, uint32_t flight, uint32_t acked,
 		flight + 3ull * conn->mss >= c->window;
 
 	if (in_use && conn->recovery != RECOVERY_FAST)
-		conn->ns->congestion->grow(conn, acked, now_us);
+		conn->ops->grow(conn, acked, now_us);
 }
 
 static void fin_acked(struct conn *conn, uint64_t now_us)
@@ -289,7 +292,7 @@ static void probe_answered(struct conn *conn, const struct segment *seg)
 	conn->tlp_again = false;
 	if (duplicate || conn->recovery)
 		return;
-	c->threshold = conn->ns->congestion->reduce(conn, c->window);
+	c->threshold = conn->ops->reduce(conn, c->window);
 	c->window = min_u32(c->window, c->threshold);
 }
 
@@ -379,7 +382,7 @@ void ns_ack_in(struct conn *conn, const struct segment *seg, uint64_t now_us)
 		conn->keepalive_at = now_us + conn->keepalive_us;
 	if (conn->state == TCP_TIME_WAIT)
 		return;
-	conn->records.now_us = now_us;
+	ns_records_begin(&conn->records, now_us);
 	conn->records.min_rtt_us = conn->min_rtt_us;
 	if (conn->sack_ok)
 		sack_in(conn, seg);
@@ -393,8 +396,9 @@ void ns_ack_in(struct conn *conn, const struct segment *seg, uint64_t now_us)
 	if (!conn->sack_ok && duplicate && conn->dup_acks < UINT16_MAX)
 		conn->dup_acks++;
 	ns_find_loss(conn, now_us);
-	if (conn->recovery == RECOVERY_FAST)
+	if (conn->recovery == RECOVERY_FAST && !conn->ops->sample)
 		reduce_rate(conn, delivered + conn->snd_una +
 			    conn->records.sacked_bytes - before);
+	ns_rate_acked(conn, now_us);
 	ns_ready(conn);
 }

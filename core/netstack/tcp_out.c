@@ -166,6 +166,7 @@ static size_t again(struct conn *conn, uint8_t *out, struct record *record,
 		conn->undo_ts = ts_now(conn->ns, now_us);
 	}
 	conn->congestion.sent += record->len;
+	ns_pace_sent(conn, record->len, now_us);
 	conn->ns->stats.retransmits++;
 	return write_segment(conn, out, record->seq, flags, len, now_us);
 }
@@ -194,7 +195,8 @@ static size_t out_lost(struct conn *conn, uint8_t *out, uint64_t now_us)
 	if (!record)
 		return 0;
 	if (!conn->force_retransmit && pipe &&
-	    pipe + record->len > conn->congestion.window)
+	    (pipe + record->len > conn->congestion.window ||
+	     ns_pace_waits(conn, now_us)))
 		return 0;
 	conn->force_retransmit = false;
 	/* RFC 6298 5.1; anew for the head, whose loss only it finds. */
@@ -263,7 +265,8 @@ static void restart_after_idle(struct conn *conn, uint64_t now_us)
 {
 	struct congestion *c = &conn->congestion;
 
-	if (conn_flight(conn) || !conn->sent_us ||
+	/* What is paced by a model is no burst. */
+	if (conn->pacing_rate || conn_flight(conn) || !conn->sent_us ||
 	    now_us - conn->sent_us < conn->rto_us)
 		return;
 	c->window = min_u32(c->window, INITIAL_SEGMENTS * conn->mss);
@@ -291,11 +294,16 @@ static size_t out_new(struct conn *conn, uint8_t *out, uint64_t now_us)
 	struct record *record;
 	unsigned flags = 0;
 
-	if (!len && !fin)
+	if (!len && !fin) {
+		/* Nothing more to send, or no window to send it into. */
+		if (pipe + conn->mss <= conn->congestion.window)
+			ns_records_app_limited(&conn->records, pipe);
 		return 0;
+	}
 	restart_after_idle(conn, now_us);
-	if (pipe && pipe + len > conn->congestion.window &&
-	    !conn->force_new)
+	if (!conn->force_new &&
+	    ((pipe && pipe + len > conn->congestion.window) ||
+	     ns_pace_waits(conn, now_us)))
 		return 0;
 	record = ns_record_add(&conn->records, seq, (uint16_t)(len + fin),
 			       now_us);
@@ -315,6 +323,7 @@ static size_t out_new(struct conn *conn, uint8_t *out, uint64_t now_us)
 	conn->force_new = false;
 	conn->sent_us = now_us;
 	conn->congestion.sent += len;
+	ns_pace_sent(conn, len, now_us);
 	conn->ns->stats.bytes_out += len;
 	/* A probe counts from the last transmission, the RTO from the first. */
 	if (conn->rto_at == DEADLINE_NONE || conn->persisting)
@@ -367,6 +376,9 @@ size_t ns_conn_out(struct conn *conn, uint8_t *out, uint64_t now_us)
 		conn->life_at = now_us + conn->ns->config.linger_timeout_us;
 	if (conn->state == TCP_SYN_SENT || conn->state == TCP_SYN_RCVD)
 		return conn->syn_due ? out_syn(conn, out, now_us) : 0;
+	/* What is missing is told by itself: with data it is no duplicate. */
+	if (conn->ack_due && conn->ranges.len)
+		return write_segment(conn, out, ack_seq(conn), 0, 0, now_us);
 	len = out_data(conn, out, now_us);
 	if (!len && conn->probe_due)
 		len = out_probe(conn, out, now_us);

@@ -1,12 +1,28 @@
 /*
  * Data in: trimmed to the promised window, put at its place in the ring,
- * acknowledged by RFC 5681 4.2 (every second full segment, 40 ms at most, at
- * once while anything is out of order), and the window grown to what the
- * owner reads in a round trip.
+ * acknowledged by RFC 5681 4.2, and the window grown to what the owner reads
+ * in a round trip.
+ *
+ * When to acknowledge. At once: what is out of order, every second full
+ * segment, and over a path of MODEL_RTT_US or more every full segment (what
+ * comes in one batch gets one ACK all the same). A sender that lost much has
+ * a window of a few segments; an ACK held back costs it round trips, and
+ * makes its time-out longer. While segments get lost and few are under way,
+ * a batch gets two ACKs, for RFC 5681 4.2 allows one a segment: when the only
+ * one is lost, the sender has nothing but its time-out. On short paths a single one waits a
+ * millisecond, and small ones a quarter of a round trip, for an answer that
+ * can carry the ACK.
  */
 #include <string.h>
 
 #include "core/netstack/internal.h"
+
+#define FULL_SEGMENT 512	/* less is a message, not a part of a bulk */
+#define ACK_WAIT_MIN_US (1 * US_PER_MS)
+#define LOSSY_US (10 * US_PER_S)
+#define ACKS_A_ROUND 4
+#define THIN_ROUND 32u		/* segments; fewer are acknowledged singly */
+#define ACK_BYTES_CAP (64u << 10)
 
 static void ack_now(struct conn *conn)
 {
@@ -110,15 +126,51 @@ static bool store(struct conn *conn, uint32_t seq, const uint8_t *data,
 	return true;
 }
 
+static uint32_t path_rtt_us(const struct conn *conn)
+{
+	return conn->srtt_us ? conn->srtt_us : conn->rcv_rtt_us;
+}
+
+/* Another ACK, if this segment is not the first of its batch. */
+static void owe_again(struct conn *conn, uint64_t now_us)
+{
+	if (!conn->sack_ok || !conn->lossy_us ||
+	    now_us - conn->lossy_us > LOSSY_US ||
+	    conn->rcv_round >= THIN_ROUND * conn->rcv_mss ||
+	    path_rtt_us(conn) < MODEL_RTT_US)
+		return;
+	if (conn->dup_acks_owed < 2)
+		conn->dup_acks_owed++;
+}
+
+/* How much may come before it must be acknowledged. */
+static uint32_t ack_every(const struct conn *conn)
+{
+	if (path_rtt_us(conn) < MODEL_RTT_US)
+		return 2u * conn->rcv_mss;
+	if (conn->rcv_round < THIN_ROUND * conn->rcv_mss)
+		return conn->rcv_mss;
+	return min_u32(conn->rcv_round / ACKS_A_ROUND, ACK_BYTES_CAP);
+}
+
 static void schedule_ack(struct conn *conn, uint32_t len, uint64_t now_us)
 {
+	bool full = len >= conn->rcv_mss && len >= FULL_SEGMENT;
+	uint64_t wait_us = path_rtt_us(conn) / (full ? 8 : 4);
+
 	conn->rcv_mss = (uint16_t)max_u32(conn->rcv_mss,
 					  min_u32(len, UINT16_MAX));
 	conn->rcv_unacked += len;
-	if (conn->rcv_unacked >= 2u * conn->rcv_mss)
-		ack_now(conn);
-	else if (conn->ack_at == DEADLINE_NONE)
-		conn->ack_at = now_us + DELAYED_ACK_US;
+	if (conn->rcv_unacked >= 2u * conn->rcv_mss || full) {
+		if (conn->rcv_unacked >= ack_every(conn)) {
+			ack_now(conn);
+			return;
+		}
+	}
+	if (wait_us < ACK_WAIT_MIN_US)
+		wait_us = ACK_WAIT_MIN_US;
+	conn->ack_at = deadline_min(conn->ack_at, now_us +
+				    deadline_min(wait_us, DELAYED_ACK_US));
 }
 
 static void in_order(struct conn *conn, uint32_t len, uint64_t now_us)
@@ -160,10 +212,14 @@ static void data_in(struct conn *conn, uint32_t seq, const uint8_t *data,
 		ack_now(conn);
 		return;
 	}
-	if (next)
+	if (next) {
 		in_order(conn, len, now_us);
-	else
+	} else {
+		conn->lossy_us = now_us;
 		out_of_order(conn, seq);
+	}
+	if (len >= FULL_SEGMENT)
+		owe_again(conn, now_us);
 }
 
 static void fin_in_order(struct conn *conn, uint64_t now_us)
@@ -250,6 +306,7 @@ static void tune(struct conn *conn)
 		return;
 	got = conn->rcv_read - conn->epoch_read;
 	got = min_u32(got, NS_RECEIVE_CAP_MAX);
+	conn->rcv_round = got;
 	if (got > conn->rcv_cap / 4)
 		conn->rcv_cap = min_u32(got * 4,
 					conn->ns->config.receive_cap);

@@ -4,6 +4,7 @@
  *	rto_at		SYN or data again (RFC 6298), a loss probe (RFC 8985
  *			section 7) before it, or a window probe
  *	reorder_at	what was overtaken is late enough to be lost
+ *	pace_at		the next burst may leave
  *	ack_at		the delayed ACK
  *	keepalive_at	nothing heard for so long
  *	life_at		end of TIME_WAIT; an orphan that gets nowhere
@@ -198,6 +199,10 @@ void ns_conn_tick(struct conn *conn, uint64_t now_us)
 	}
 	if (conn->reorder_at <= now_us) {
 		ns_find_loss(conn, now_us);
+		ns_ready(conn);
+	}
+	if (conn->pace_at <= now_us) {
+		conn->pace_at = DEADLINE_NONE;
 		ns_ready(conn);
 	}
 	if (conn->idle_at <= now_us)

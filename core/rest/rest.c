@@ -291,10 +291,13 @@ int rest_get_connection(const struct rest *rest, const struct uuid *agent_id,
 	struct rest_call like = { .finish = finish_connection,
 				  .done.connection = done, .user = user };
 	char path[PATH_CAP];
-	char id[UUID_TEXT_CAP];
+	char id[UUID_TEXT_CAP + 1] = "";
 
-	uuid_to_text(agent_id, id);
-	snprintf(path, sizeof(path), "/api/v2/workspaceagents/%s/connection",
+	if (agent_id) {
+		id[0] = '/';
+		uuid_to_text(agent_id, id + 1);
+	}
+	snprintf(path, sizeof(path), "/api/v2/workspaceagents%s/connection",
 		 id);
 	return begin(rest, &like, "GET", path, NULL, out, error);
 }

@@ -62,6 +62,7 @@ int rest_get_build_parameters(const struct rest *rest,
 			      const struct uuid *build_id,
 			      rest_parameters_done *done, void *user,
 			      struct rest_call **out, struct error *error);
+/* agent_id NULL: what holds for all agents. */
 int rest_get_connection(const struct rest *rest, const struct uuid *agent_id,
 			rest_connection_done *done, void *user,
 			struct rest_call **out, struct error *error);

@@ -29,6 +29,7 @@ static void conn_release(void *object)
 static int conn_index(lua_State *L);
 static int conn_dial(lua_State *L);
 static int conn_close(lua_State *L);
+static int conn_stats(lua_State *L);
 static int tunnel_shutdown(lua_State *L);
 static int tunnel_state(lua_State *L);
 
@@ -36,6 +37,7 @@ static const luaL_Reg conn_methods[] = {
 	{ "dial", conn_dial },
 	{ "ping", script_conn_ping },
 	{ "await_reachable", script_conn_await_reachable },
+	{ "stats", conn_stats },
 	{ "ssh", script_conn_ssh },
 	{ "speedtest", script_conn_speedtest },
 	{ NULL, NULL },
@@ -263,6 +265,17 @@ static int conn_dial(lua_State *L)
 		return 2;
 	return script_pending_wait(L, lua_touserdata(L, -1), "dial", deadline,
 				   0, dial_k);
+}
+
+/* Its path, phases, candidates and network: a snapshot. */
+static int conn_stats(lua_State *L)
+{
+	struct script_conn_object *self = script_conn_check(L, 1);
+
+	if (!self->conn)
+		return script_conn_closed(L);
+	self->conn->ops->push_stats(self->conn, L);
+	return 1;
 }
 
 /* The connection ends with its tunnel, not with a handle. */

@@ -11,7 +11,7 @@
 #include "core/base/buf.h"
 #include "core/script/handle.h"
 
-#define SCRIPT_SEND_CAP ((size_t)256 << 10)
+#define SCRIPT_SEND_CAP ((size_t)4 << 20)
 #define SCRIPT_LINE_CAP ((size_t)64 << 10)
 #define SCRIPT_ALL_CAP ((size_t)8 << 20)
 

@@ -146,6 +146,7 @@ bool script_has(const struct script *script, const char *field);
  * embeds this struct. It outlives script_conn_end() or script_free().
  */
 struct script_conn;
+struct lua_State;
 
 struct script_ping {
 	uint64_t latency_us;
@@ -192,6 +193,8 @@ struct script_conn_ops {
 	void (*shutdown)(struct script_conn *conn, int status);
 	/* The tunnel's state, a name of docs/fsm.md. */
 	const char *(*state)(struct script_conn *conn);
+	/* Pushes what conn:stats() gives, a table. */
+	void (*push_stats)(struct script_conn *conn, struct lua_State *L);
 };
 
 struct script_conn {

@@ -1,26 +1,19 @@
 /*
  * Theory of operation. A session is a channel and, once that is open, the
  * coordinate object in it; every way down is drop_socket() and then a timer.
- * What is known of the agent outlives sessions: control_peer.c.
+ * What is known of the agent outlives sessions: control_peer.c. How the channel
+ * comes about: control_dial.c.
  */
-#include <sodium.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/base/api_error.h"
 #include "core/tunnel/control_private.h"
 #include "core/tunnel/text.h"
 
-#define MESSAGE_CAP (4 * 1024 * 1024)
-#define QUEUE_CAP (1024 * 1024)
-#define API_VERSION "2.0"
 /* Nobody says when there is memory again. */
 #define SEND_AGAIN_US (100 * US_PER_MS)
 /* A session that lasted less is followed by an ever slower dial. */
 #define STEADY_US (10 * US_PER_S)
-
-static void redial(struct control *control);
 
 /* --- what the coordinator says -------------------------------------- */
 
@@ -39,15 +32,6 @@ static void on_derp_map(void *user, const struct derp_map *map)
 	control->config.events->on_derp_map(control->config.user, map);
 }
 
-static void forget_token(struct control *control)
-{
-	if (!control->token)
-		return;
-	sodium_memzero(control->token, strlen(control->token));
-	free(control->token);
-	control->token = NULL;
-}
-
 static void on_token(void *user, const struct coordinate_token *token)
 {
 	struct control *control = user;
@@ -55,7 +39,7 @@ static void on_token(void *user, const struct coordinate_token *token)
 
 	if (!copy)
 		return;
-	forget_token(control);
+	control_forget_token(control);
 	control->token = copy;
 }
 
@@ -100,7 +84,7 @@ static ssize_t send_piece(struct control *control)
 	return (ssize_t)len;
 }
 
-static void pump(struct control *control)
+void control_pump(struct control *control)
 {
 	uint64_t deadline;
 	ssize_t sent;
@@ -118,7 +102,7 @@ static void pump(struct control *control)
 
 static void on_output(void *user)
 {
-	pump(user);
+	control_pump(user);
 }
 
 static void drop_socket(struct control *control, int code)
@@ -131,27 +115,7 @@ static void drop_socket(struct control *control, int code)
 	timer_stop(control->config.loop, &control->deadline);
 }
 
-/* The sentence may hold the URL, and that the token. */
-static void log_loss(struct control *control, const struct error *error)
-{
-	struct error clean = *error;
-
-	text_redact(clean.message);
-	log_warn(control->config.log, "coordinate", "lost: %s", clean.message);
-}
-
-static void redial_later(struct control *control)
-{
-	uint64_t wait = backoff_next(&control->backoff, control->config.rng);
-
-	if (control->disconnecting)
-		task_post(control->config.loop, &control->finished);
-	else
-		timer_set(control->config.loop, &control->redial,
-			  control_now(control) + wait);
-}
-
-static void session_lost(struct control *control, int code)
+void control_session_lost(struct control *control, int code)
 {
 	if (control->coordinate &&
 	    control_now(control) - control->opened_us >= STEADY_US)
@@ -164,7 +128,7 @@ static void on_done(void *user)
 {
 	struct control *control = user;
 
-	pump(control);
+	control_pump(control);
 	drop_socket(control, 1000);
 	task_post(control->config.loop, &control->finished);
 }
@@ -173,9 +137,9 @@ static void on_failed(void *user, const struct error *error)
 {
 	struct control *control = user;
 
-	log_loss(control, error);
-	session_lost(control, 1002);
-	redial_later(control);
+	control_log_loss(control, error);
+	control_session_lost(control, 1002);
+	control_redial_later(control);
 }
 
 /* What there was no memory for is told again in the next session. */
@@ -189,8 +153,8 @@ static void on_bad_update(void *user, const struct uuid *peer,
 		  "a peer update cannot be understood: %s", error->message);
 	if (error->code != ERR_NOMEM)
 		return;
-	session_lost(control, 1011);
-	redial_later(control);
+	control_session_lost(control, 1011);
+	control_redial_later(control);
 }
 
 static const struct coordinate_events coordinate_events = {
@@ -254,7 +218,7 @@ static int start_session(struct control *control)
 	return err < 0 ? err : announce(control);
 }
 
-static void channel_opened(void *user)
+void control_channel_opened(void *user)
 {
 	struct control *control = user;
 	int err;
@@ -265,146 +229,26 @@ static void channel_opened(void *user)
 	if (err < 0) {
 		log_warn(control->config.log, "coordinate",
 			 "cannot begin a session: %s", err_name(err));
-		session_lost(control, 1011);
-		redial_later(control);
+		control_session_lost(control, 1011);
+		control_redial_later(control);
 		return;
 	}
 	control_peer_session(control, true);
-	pump(control);
+	control_pump(control);
 	control->config.events->on_connected(control->config.user);
 }
 
-static void channel_message(void *user, const uint8_t *data, size_t len)
+void control_channel_message(void *user, const uint8_t *data, size_t len)
 {
 	struct control *control = user;
 
 	coordinate_in(control->coordinate, data, len, control_now(control));
-	pump(control);
+	control_pump(control);
 }
 
-static void channel_writable(void *user)
+void control_channel_writable(void *user)
 {
-	pump(user);
-}
-
-/* A 401 about the resume token is no sign-in problem. */
-static bool token_was_refused(const struct control *control,
-			      const struct channel_end *end)
-{
-	return end->http_status == 401 && control->token && end->body &&
-	       api_error_names_field(end->body, end->body_len,
-				     "resume_token");
-}
-
-static bool is_final(const struct control *control, int status)
-{
-	switch (status) {
-	case 401:
-	case 403:
-		return true;
-	case 400:
-	case 404:
-	case 409:
-	case 500:
-		return !control->once_connected;
-	default:
-		return false;
-	}
-}
-
-static void give_up(struct control *control, const struct error *error)
-{
-	struct error clean = *error;
-
-	text_redact(clean.message);
-	control->config.events->on_fatal(control->config.user, &clean);
-}
-
-static void channel_closed(void *user, const struct channel_end *end)
-{
-	struct control *control = user;
-
-	control->channel = NULL;
-	session_lost(control, 1000);
-	if (token_was_refused(control, end)) {
-		forget_token(control);
-		redial(control);
-		return;
-	}
-	log_loss(control, &end->error);
-	if (is_final(control, end->http_status) && !control->disconnecting)
-		give_up(control, &end->error);
-	else
-		redial_later(control);
-}
-
-static const struct channel_events channel_events = {
-	.on_open = channel_opened,
-	.on_message = channel_message,
-	.on_writable = channel_writable,
-	.on_close = channel_closed,
-};
-
-/* With the token if there is one; owned, secret. NULL: no memory. */
-static char *make_url(const struct control *control)
-{
-	char *url;
-
-	if (asprintf(&url, "%s%s%s", control->url,
-		     control->token ? "&resume_token=" : "",
-		     control->token ? control->token : "") < 0)
-		return NULL;
-	return url;
-}
-
-static int dial(struct control *control, struct error *error)
-{
-	char *url = make_url(control);
-	struct channel_request request = {
-		.kind = CHANNEL_BINARY,
-		.url = url,
-		.headers = control->config.headers,
-		.header_count = control->config.header_count,
-		.message_cap = MESSAGE_CAP,
-		.queue_cap = QUEUE_CAP,
-		.events = &channel_events,
-		.user = control,
-	};
-	int err;
-
-	if (!url)
-		return error_set(error, ERR_NOMEM, "no memory for a URL");
-	err = network_open_channel(control->config.network, &request,
-				   &control->channel, error);
-	sodium_memzero(url, strlen(url));
-	free(url);
-	if (err < 0)
-		control->channel = NULL;
-	return err;
-}
-
-/* A request that cannot be made never can, unless it was for the token. */
-static void redial(struct control *control)
-{
-	struct error error;
-	int err = dial(control, &error);
-
-	if (err < 0 && !control_may_pass(err) && control->token) {
-		forget_token(control);
-		err = dial(control, &error);
-	}
-	if (err == 0)
-		return;
-	log_loss(control, &error);
-	if (control_may_pass(err) || control->disconnecting)
-		redial_later(control);
-	else
-		give_up(control, &error);
-}
-
-static void redial_fired(struct timer *timer)
-{
-	redial(timer->user);
+	control_pump(user);
 }
 
 static void deadline_fired(struct timer *timer)
@@ -412,7 +256,7 @@ static void deadline_fired(struct timer *timer)
 	struct control *control = timer->user;
 
 	coordinate_tick(control->coordinate, control_now(control));
-	pump(control);
+	control_pump(control);
 }
 
 static void run_finished(struct task *task)
@@ -424,39 +268,11 @@ static void run_finished(struct task *task)
 
 static void init_timers(struct control *control)
 {
-	control->redial =
-		(struct timer){ .fire = redial_fired, .user = control };
 	control->deadline =
 		(struct timer){ .fire = deadline_fired, .user = control };
 	control_peer_init(control);
 	control->finished =
 		(struct task){ .run = run_finished, .user = control };
-}
-
-static int make_base_url(struct control *control)
-{
-	char agent[UUID_TEXT_CAP];
-
-	uuid_to_text(&control->config.agent_id, agent);
-	if (asprintf(&control->url,
-		     "%s/api/v2/workspaceagents/%s/coordinate?version="
-		     API_VERSION, control->config.url, agent) < 0)
-		control->url = NULL;
-	control->config.url = NULL;	/* was the caller's */
-	return control->url ? 0 : ERR_NOMEM;
-}
-
-static int first_dial(struct control *control, struct error *error)
-{
-	int err = make_base_url(control);
-
-	if (err < 0)
-		return error_set(error, err, "no memory for a URL");
-	err = dial(control, error);
-	if (!control_may_pass(err))
-		return err;
-	redial_later(control);
-	return 0;
 }
 
 int control_new(const struct control_config *config, struct control **out,
@@ -476,10 +292,8 @@ int control_new(const struct control_config *config, struct control **out,
 	       config->address_count * 16);
 	control->config.addresses = NULL;
 	control->node_id = (int64_t)(rng_u64(config->rng) >> 1);
-	control->backoff = (struct backoff){ .first_us = 50 * US_PER_MS,
-					     .most_us = 10 * US_PER_S };
 	init_timers(control);
-	err = first_dial(control, error);
+	err = control_first_dial(control, error);
 	if (err < 0) {
 		control_free(control);
 		return err;
@@ -494,7 +308,7 @@ static bool say_disconnect(struct control *control)
 	if (!control->coordinate ||
 	    coordinate_disconnect(control->coordinate, control_now(control)) < 0)
 		return false;
-	pump(control);
+	control_pump(control);
 	return true;
 }
 
@@ -503,7 +317,7 @@ void control_disconnect(struct control *control)
 	if (control->disconnecting)
 		return;
 	control->disconnecting = true;
-	timer_stop(control->config.loop, &control->redial);
+	control_dial_stop(control);
 	control_peer_stop(control);
 	if (say_disconnect(control))
 		return;
@@ -519,10 +333,10 @@ void control_free(struct control *control)
 	if (!control->disconnecting)
 		(void)say_disconnect(control);
 	drop_socket(control, 1001);
-	timer_stop(control->config.loop, &control->redial);
+	control_dial_stop(control);
 	control_peer_stop(control);
 	task_cancel(&control->finished);
-	forget_token(control);
+	control_forget_token(control);
 	free(control->url);
 	free(control);
 }

@@ -27,6 +27,8 @@ struct control_events {
 	void (*on_connected)(void *user);
 	/* The agent's node is programmed: handshakes may go out. */
 	void (*on_peer)(void *user);
+	/* It is another process under the old id: no stream has survived. */
+	void (*on_peer_restarted)(void *user);
 	/* The agent left, in order or unheard, and may not come back. */
 	void (*on_peer_left)(void *user);
 	void (*on_derp_map)(void *user, const struct derp_map *map);

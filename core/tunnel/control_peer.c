@@ -17,6 +17,23 @@
 #define RETOLD_WITHIN_US (10 * US_PER_S)
 #define ANSWER_WITHIN_US (5 * US_PER_S)
 
+/*
+ * Another key is another process: the TCP connections of the one before are
+ * gone, and with them what it kept under this id, even if it left in order.
+ */
+static void note_key(struct control *control)
+{
+	bool another = !key_is_zero(&control->last_key) &&
+		       !key_equal(&control->last_key, &control->peer.key);
+
+	control->last_key = control->peer.key;
+	if (!another)
+		return;
+	log_info(control->config.log, "coordinate",
+		 "the agent has restarted: its key is another");
+	control->config.events->on_peer_restarted(control->config.user);
+}
+
 static void program_peer(struct control *control)
 {
 	bool first = !control->programmed;
@@ -36,6 +53,7 @@ static void program_peer(struct control *control)
 		return;
 	}
 	control->programmed = true;
+	note_key(control);
 	if (first)
 		control->config.events->on_peer(control->config.user);
 }

@@ -1,13 +1,13 @@
 /*
- * core/tunnel/control_private.h: what control.c (the socket) and
- * control_peer.c (the agent) share. Nobody else includes it.
+ * core/tunnel/control_private.h: what control.c (the session), control_dial.c
+ * (the socket) and control_peer.c (the agent) share. Nobody else includes it.
  */
 #ifndef TUNNELHOST_TUNNEL_CONTROL_PRIVATE_H
 #define TUNNELHOST_TUNNEL_CONTROL_PRIVATE_H
 
+#include "core/base/backoff.h"
 #include "core/tailnet/coordinate/coordinate.h"
 #include "core/tailnet/path/path.h"
-#include "core/tunnel/backoff.h"
 #include "core/tunnel/control.h"
 
 #define CONTROL_ENDPOINT_CAP PATH_CANDIDATE_CAP	/* the peer's, more are of no use */
@@ -36,6 +36,9 @@ struct control {
 	struct timer retold;	/* the new session should have told the peer */
 	struct task finished;	/* on_disconnected, from the loop */
 	struct backoff backoff;
+	struct network_monitor monitor;
+	bool monitored;
+	struct key32 last_key;	/* the agent's, when it was programmed last */
 };
 
 static inline uint64_t control_now(const struct control *control)
@@ -48,6 +51,24 @@ static inline bool control_may_pass(int err)
 {
 	return err == ERR_NOMEM || err == ERR_LIMIT;
 }
+
+/* control.c */
+/* The channel's events while it is open. */
+void control_channel_opened(void *user);
+void control_channel_message(void *user, const uint8_t *data, size_t len);
+void control_channel_writable(void *user);
+void control_pump(struct control *control);
+/* The session is over; whoever says so sees to what comes next. */
+void control_session_lost(struct control *control, int code);
+
+/* control_dial.c */
+int control_first_dial(struct control *control, struct error *error);
+void control_redial_later(struct control *control);
+/* No dialling any more. */
+void control_dial_stop(struct control *control);
+/* The sentence may hold the URL, and that the token. */
+void control_log_loss(struct control *control, const struct error *error);
+void control_forget_token(struct control *control);
 
 /* control_peer.c */
 void control_peer_init(struct control *control);

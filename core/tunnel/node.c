@@ -218,9 +218,11 @@ static int build(struct node *node, struct error *error)
 		return error_set(error, ERR_NOMEM,
 				 "no memory for a tailnet node");
 	err = node_open_home(node, error);
-	if (err == 0)
-		node_paths_begin(node);
-	return err;
+	if (err < 0)
+		return err;
+	node_paths_begin(node);
+	node_home_begin(node);
+	return 0;
 }
 
 int node_new(const struct node_config *config, struct node **out,
@@ -256,6 +258,7 @@ void node_free(struct node *node)
 	timer_stop(node->config.loop, &node->deadline);
 	node_peers_free(node);
 	node_paths_end(node);
+	node_home_end(node);
 	node_survey_end(node);
 	node_relays_free(node);
 	if (node->ns)

@@ -25,6 +25,7 @@
 #include "core/base/network.h"
 #include "core/base/rng.h"
 #include "core/netstack/netstack.h"
+#include "core/tailnet/path/path.h"
 
 #define NODE_PEER_ADDRESS_CAP 4
 #define NODE_HELD_CAP 32	/* packets that wait for a peer's session */
@@ -109,10 +110,18 @@ struct node_peer_config {
 int node_peer_set(struct node *node, const struct node_peer_config *config);
 void node_peer_remove(struct node *node, const struct uuid *id);
 /*
- * The relays have changed: those in use are dialled at their new address the
- * next time, the home region stays. 0 or ERR_NOMEM (then nothing changed).
+ * The relays have changed: those in use whose address is no longer in the map
+ * are dialled anew; a home that has no relay any more becomes another. 0 or
+ * ERR_NOMEM (then nothing changed).
  */
 int node_set_derp_map(struct node *node, const struct derp_map *map);
+
+/*
+ * Makes this region the home once its relay is up: on_changed follows. The old
+ * one is kept open for a minute. By itself the node takes the nearest. 0, or
+ * ERR_UNREACHABLE (no relay in that region that could be opened).
+ */
+int node_set_home(struct node *node, int64_t region);
 
 /* Bytes are of authenticated WireGuard datagrams. */
 struct node_peer_stats {
@@ -131,6 +140,10 @@ struct node_peer_stats {
 /* 0 or ERR_NOT_FOUND. */
 int node_peer_stats(const struct node *node, const struct uuid *id,
 		    struct node_peer_stats *out);
+
+/* One place where the peer may be reached; false beyond the last. */
+bool node_peer_candidate(const struct node *node, const struct uuid *id,
+			 size_t index, struct path_candidate_info *out);
 
 /*
  * What others are told of this node: keys, home, endpoints, latencies. The

@@ -380,6 +380,13 @@ void node_paths_own_changed(struct node *node)
 
 void node_survey_done(struct node *node)
 {
+	struct survey_report report;
+
+	survey_report(node->survey, &report);
+	if (!report.udp && !node->latency_asked)
+		node_latency_soon(node);
+	else
+		node_home_choose(node);
 	node->endpoints_stale = true;
 	node_kick(node);
 }
@@ -416,4 +423,14 @@ void node_paths_end(struct node *node)
 	if (node->monitored)
 		network_monitor_remove(node_udp_network(node), &node->monitor);
 	node_udp_close(node);
+}
+
+bool node_peer_candidate(const struct node *node, const struct uuid *id,
+			 size_t index, struct path_candidate_info *out)
+{
+	const struct node_peer *peer =
+		hash_get(&node->by_id, id->bytes, sizeof(id->bytes));
+
+	return peer && path_candidate_info(&peer->path, index, node_now(node),
+					   out);
 }

@@ -62,6 +62,16 @@ struct node_udp {
 	struct endpoint to;
 };
 
+#define NODE_LATENCY_CALLS 4	/* at once */
+
+struct node_latency_call {
+	struct node *node;
+	struct http_call *call;		/* while it is under way */
+	int64_t region;
+	uint64_t asked_us;
+	unsigned round_trips;
+};
+
 struct node_ping {
 	struct list link;
 	uint8_t data[8];
@@ -98,6 +108,13 @@ struct node {
 	struct node_relay relays[NODE_RELAY_CAP];
 	size_t relay_count;
 	struct relay *home;
+	struct relay *next_home;	/* once it is up; or NULL */
+	struct network_monitor relay_monitor;
+	bool relay_monitored;
+	struct timer latency_timer;
+	struct node_latency_call latency_calls[NODE_LATENCY_CALLS];
+	size_t latency_next;	/* the region to be asked next, by index */
+	bool latency_asked;	/* since map or network changed last */
 	struct relay *last;	/* where the last packet went: pull into it;
 				 * NULL: no peer has a relay */
 	struct node_place places[WG_COOKIE_REPLIES_CAP];
@@ -146,7 +163,22 @@ static inline struct network *node_udp_network(const struct node *node)
 bool node_take_wireguard(struct node *node, uint8_t *data, size_t len,
 			 uint64_t token, const struct endpoint *from);
 
+/* node_home.c */
+void node_home_begin(struct node *node);
+void node_home_end(struct node *node);
+/* Completes a change of home that waited for the relay. */
+void node_home_turn(struct node *node);
+/* The survey knows more. */
+void node_home_choose(struct node *node);
+
+/* node_latency.c */
+/* Asks the relays by HTTP how far they are, soon; then node_home_choose(). */
+void node_latency_soon(struct node *node);
+void node_latency_end(struct node *node);
+
 /* node_relay.c */
+/* The relay of a region, opened if need be; NULL: there is none. */
+struct relay *node_relay_of(struct node *node, int64_t region);
 int node_open_home(struct node *node, struct error *error);
 /* The peer's packets go to this region (0: nowhere) from now on. */
 void node_use_relay(struct node_peer *peer, int64_t region);

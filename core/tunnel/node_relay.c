@@ -111,14 +111,21 @@ static void on_writable(void *user, struct relay *relay)
 		node->config.events->on_home(node->config.user);
 }
 
+/*
+ * Said for the log alone: the peer may be reached directly, or come back to
+ * the relay in a moment. Tailscale's client does as little: it forgets by which
+ * relay the peer was heard, which is not remembered here.
+ */
 static void on_peer_gone(void *user, struct relay *relay,
-			 const struct key32 *peer)
+			 const struct key32 *key)
 {
 	struct node *node = user;
-	char text[17];
+	struct wg_peer *known = wg_peer_find(node->wg, key);
+	char text[9];
 
-	hex_encode(peer->bytes, 8, text);
-	log_debug(node->config.log, "derp", "relay %lld does not know %s",
+	hex_encode(key->bytes, 4, text);
+	log_at(node->config.log, known ? LOG_INFO : LOG_DEBUG, "derp",
+		  "relay %lld: %s is not connected to it",
 		  (long long)relay_region(relay), text);
 }
 
@@ -135,23 +142,20 @@ static int open_relay(struct node *node, int64_t region, struct relay **out,
 {
 	const struct derp_map_region *entry =
 		derp_map_region(&node->derp_map, region);
-	const struct derp_map_node *relay_node =
-		entry ? derp_map_relay(entry) : NULL;
 	const struct relay_config config = {
 		.loop = node->config.loop,
 		.network = node->config.network,
 		.rng = node->config.rng,
 		.log = node->config.log,
 		.private_key = &node->private_key,
-		.region_id = region,
-		.node = relay_node,
+		.region = entry,
 		.force_websocket = node->config.force_websockets,
 		.home = region == node->config.home_region,
 		.events = &events,
 		.user = node,
 	};
 
-	if (!relay_node)
+	if (!entry || !derp_map_relay(entry))
 		return error_set(error, ERR_UNREACHABLE,
 				 "the DERP map has no relay in region %lld",
 				 (long long)region);
@@ -202,6 +206,13 @@ static struct node_relay *slot_for(struct node *node, int64_t region)
 	}
 	add_slot(node, relay);
 	return &node->relays[node->relay_count - 1];
+}
+
+struct relay *node_relay_of(struct node *node, int64_t region)
+{
+	struct node_relay *slot = slot_for(node, region);
+
+	return slot ? slot->relay : NULL;
 }
 
 /* `last` is a relay that peers use, or NULL. */
@@ -262,7 +273,8 @@ void node_relays_flush(struct node *node)
 static uint64_t slot_deadline(const struct node *node,
 			      const struct node_relay *slot)
 {
-	return slot->peers || slot->relay == node->home ?
+	return slot->peers || slot->relay == node->home ||
+			       slot->relay == node->next_home ?
 		       DEADLINE_NONE : slot->idle_us + RELAY_IDLE_US;
 }
 
@@ -278,6 +290,7 @@ void node_relays_tick(struct node *node)
 		if (slot_deadline(node, &node->relays[i - 1]) <=
 		    node_now(node))
 			close_slot(node, &node->relays[i - 1]);
+	node_home_turn(node);
 }
 
 uint64_t node_relays_deadline(const struct node *node)
@@ -294,23 +307,23 @@ void node_relays_free(struct node *node)
 {
 	while (node->relay_count)
 		relay_free(node->relays[--node->relay_count].relay);
-	node->home = node->last = NULL;
+	node->home = node->next_home = node->last = NULL;
 }
 
-/* Relays that moved are dialled at their new address the next time. */
+/* A region without a relay now: the one that is in use goes on. */
 static void move_relays(struct node *node)
 {
 	for (size_t i = 0; i < node->relay_count; i++) {
 		struct relay *relay = node->relays[i].relay;
 		const struct derp_map_region *entry = derp_map_region(
 			&node->derp_map, relay_region(relay));
-		const struct derp_map_node *at =
-			entry ? derp_map_relay(entry) : NULL;
+		int err = entry ? relay_set_region(relay, entry) : 0;
 
-		if (at && relay_set_node(relay, at) < 0)
+		if (err < 0)
 			log_warn(node->config.log, "derp",
-				 "relay %lld: the new address is too long",
-				 (long long)relay_region(relay));
+				 "relay %lld: its new description cannot be "
+				 "used: %s",
+				 (long long)relay_region(relay), err_name(err));
 	}
 }
 
@@ -327,6 +340,9 @@ int node_set_derp_map(struct node *node, const struct derp_map *map)
 	err = node_survey_anew(node);
 	if (err < 0)
 		log_warn(node->config.log, "derp", "no memory for a survey");
+	node_home_choose(node);
+	if (!node->udp.socket)
+		node_latency_soon(node);
 	list_each(at, next, &node->peers) {
 		struct node_peer *peer =
 			container_of(at, struct node_peer, link);

@@ -228,9 +228,10 @@ int node_survey_anew(struct node *node)
 {
 	int err;
 
-	if (!node->udp.socket)
-		return 0;
 	err = survey_set_map(node->survey, &node->derp_map);
+	if (!node->udp.socket)
+		return err;
+	node->latency_asked = false;
 	if (err == 0)
 		err = look_up_all(node);
 	node_survey(node);

@@ -212,6 +212,15 @@ static void on_peer(void *user)
 	timer_set(tunnel->config.loop, &tunnel->probe, now(tunnel));
 }
 
+static void on_peer_restarted(void *user)
+{
+	struct tunnel *tunnel = user;
+
+	if (tunnel->phase == TUNNEL_UP)
+		ns_fail_established(node_netstack(tunnel->node), ERR_RESET);
+	node_kick(tunnel->node);
+}
+
 static void on_peer_left(void *user)
 {
 	struct tunnel *tunnel = user;
@@ -286,6 +295,7 @@ static void on_disconnected(void *user)
 static const struct control_events control_events = {
 	.on_connected = on_connected,
 	.on_peer = on_peer,
+	.on_peer_restarted = on_peer_restarted,
 	.on_peer_left = on_peer_left,
 	.on_derp_map = on_derp_map,
 	.on_fatal = on_fatal,
@@ -492,4 +502,26 @@ void tunnel_report(const struct tunnel *tunnel, struct node_report *out)
 void tunnel_survey(struct tunnel *tunnel)
 {
 	node_survey(tunnel->node);
+}
+
+bool tunnel_candidate(const struct tunnel *tunnel, size_t index,
+		      struct tunnel_candidate *out)
+{
+	struct path_candidate_info info;
+
+	if (!node_peer_candidate(tunnel->node, &tunnel->config.agent_id, index,
+				 &info))
+		return false;
+	*out = (struct tunnel_candidate){
+		.endpoint = info.endpoint,
+		.latency_us = info.latency_us == PATH_NEVER ? 0 :
+							info.latency_us,
+		.used = info.best,
+	};
+	return true;
+}
+
+const struct derp_map *tunnel_derp_map(const struct tunnel *tunnel)
+{
+	return &tunnel->derp_map;
 }

@@ -128,6 +128,17 @@ struct tunnel_path {
 	uint64_t handshakes;
 };
 void tunnel_path(const struct tunnel *tunnel, struct tunnel_path *out);
+/* A place where the agent may be reached directly. */
+struct tunnel_candidate {
+	struct endpoint endpoint;
+	uint64_t latency_us;	/* 0: has not answered */
+	bool used;
+};
+/* False beyond the last. */
+bool tunnel_candidate(const struct tunnel *tunnel, size_t index,
+		      struct tunnel_candidate *out);
+/* The relays as last told; borrowed until the next turn. */
+const struct derp_map *tunnel_derp_map(const struct tunnel *tunnel);
 /* For netcheck and explain: the network as this tunnel's node sees it. */
 void tunnel_report(const struct tunnel *tunnel, struct node_report *out);
 void tunnel_survey(struct tunnel *tunnel);

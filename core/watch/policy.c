@@ -5,7 +5,7 @@ void watch_policy_init(struct watch_policy *policy, struct rng *rng,
 {
 	*policy = (struct watch_policy){
 		.rng = rng,
-		.backoff_us = WATCH_BACKOFF_FIRST_US,
+		.backoff = { .first_us = WATCH_BACKOFF_FIRST_US },
 		.trouble_since_us = now_us,
 		.opened_us = DEADLINE_NONE,
 	};
@@ -30,7 +30,7 @@ static void forgive_if_healthy(struct watch_policy *policy, uint64_t now_us)
 {
 	if (policy->opened_us != DEADLINE_NONE &&
 	    now_us - policy->opened_us >= WATCH_HEALTHY_AFTER_US) {
-		policy->backoff_us = WATCH_BACKOFF_FIRST_US;
+		backoff_reset(&policy->backoff);
 		policy->trouble_since_us = now_us;
 	}
 	policy->opened_us = DEADLINE_NONE;
@@ -42,14 +42,10 @@ static uint64_t most_us(const struct watch_policy *policy)
 				     WATCH_BACKOFF_MOST_US;
 }
 
-/* Between half of the backoff and the whole of it, then twice as much. */
 static uint64_t next_delay_us(struct watch_policy *policy)
 {
-	uint64_t whole = deadline_min(policy->backoff_us, most_us(policy));
-	uint64_t half = whole / 2;
-
-	policy->backoff_us = deadline_min(2 * whole, most_us(policy));
-	return half + rng_below(policy->rng, (uint32_t)half + 1);
+	policy->backoff.most_us = most_us(policy);
+	return backoff_next(&policy->backoff, policy->rng);
 }
 
 static bool mends_never(const struct watch_failure *failure)

@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "core/base/backoff.h"
 #include "core/base/rng.h"
 #include "core/base/time.h"
 
@@ -25,7 +26,7 @@
 struct watch_policy {
 	struct rng *rng;	/* borrowed */
 	bool established;
-	uint64_t backoff_us;	/* of the next retry, before jitter */
+	struct backoff backoff;	/* between retries */
 	uint64_t trouble_since_us;	/* since when the budget is spent */
 	uint64_t opened_us;	/* DEADLINE_NONE: not open */
 };

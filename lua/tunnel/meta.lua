@@ -95,6 +95,11 @@ function tunnel.splice(a, b, options) end
 ---@param options tunnel.open_options
 ---@return tunnel.opened?, tunnel.error?
 function tunnel.open(options) end
+--- The network between here and a deployment (the one signed in to): its
+--- relays' latencies, our addresses as seen from outside. Touches no workspace.
+---@param options? { url: string?, timeout: number? }
+---@return tunnel.netcheck?, tunnel.error?
+function tunnel.netcheck(options) end
 
 --- A whole small deployment in this process, on loopback, in real time.
 --- Without `on_exec` its workspaces run commands as child processes; in a
@@ -241,6 +246,35 @@ function datagram:send(data) end
 function datagram:receive(options) end
 function datagram:close() end
 
+--- What is known of a tunnel; a snapshot.
+---@class tunnel.stats
+---@field path { direct: boolean, endpoint: string?, derp_region: string?, latency: number?, direct_received: integer, direct_sent: integer, relay_received: integer, relay_sent: integer }
+---@field phases table<"coordinate"|"relay"|"peer"|"session"|"up"|"direct", number> seconds from the dial
+---@field candidates { endpoint: string, latency: number?, used: boolean }[] where the agent may be reached
+---@field network tunnel.network
+---@field handshakes integer
+---@field last_handshake number?
+---@field timeline { state: tunnel.state, at: number }[]? not of tunnel.open's handle, which has a method
+
+--- The network outside, by the STUN servers of the deployment.
+---@class tunnel.network
+---@field direct_allowed boolean
+---@field udp boolean a STUN server has answered
+---@field ipv4 string? our address as seen from outside
+---@field ipv6 string?
+---@field mapping "easy"|"hard"|nil hard: another port for each destination
+---@field port integer? of our own socket
+---@field home integer the home relay's region
+---@field home_name string?
+---@field home_up boolean
+---@field endpoints string[] what is told to the agent
+---@field regions { id: integer, name: string?, latency: number?, latency_ipv4: number?, latency_ipv6: number? }[]
+
+---@class tunnel.netcheck: tunnel.network
+---@field deployment string its URL
+---@field deployment_latency number of one request, with connecting
+---@field websockets_only boolean the deployment wants no relay by upgrade
+
 --- The connection to the workspace's agent.
 ---@class tunnel.conn
 ---@field tunnel tunnel.tunnel
@@ -259,6 +293,8 @@ function conn:ping(options) end
 ---@param options? { timeout: number? }
 ---@return true?, tunnel.error?
 function conn:await_reachable(options) end
+---@return tunnel.stats?, tunnel.error?
+function conn:stats() end
 --- The agent's own speed test: how many bytes went one way in `duration`
 --- seconds (5; at most 60), and in each second.
 --- Bytes up count once they are acknowledged.
@@ -336,6 +372,9 @@ function simulation:workspace(options) end
 ---@param options tunnel.open_options
 ---@return tunnel.opened?, tunnel.error?
 function simulation:open(options) end
+---@param options? { timeout: number? }
+---@return tunnel.netcheck?, tunnel.error?
+function simulation:netcheck(options) end
 --- Closes all such sockets now.
 ---@param kind "watch"|"coordinate"|"derp"
 ---@return tunnel.fault?, tunnel.error?

@@ -1,11 +1,12 @@
 #!/bin/sh
 # Builds the Go peer and runs the interop suite against one tunnelhost binary.
-# usage: run.sh TUNNELHOST SOURCE_DIRECTORY BUILD_DIRECTORY
+# usage: run.sh TUNNELHOST SOURCE_DIRECTORY BUILD_DIRECTORY NETWORK_LINK
 # Without a Go that can build the peer every test counts as skipped.
 set -eu
 tunnelhost=$1
 source=$2
 build=$3
+link=$4
 
 skip() {
 	count=$(cat "$source"/tests/interop/suite/*_test.go |
@@ -24,8 +25,8 @@ cd "$source/tests/interop"
 mkdir -p "$build"
 go build -tags ts_debug_websockets -o "$build/peer" . ||
 	skip "the peer's Go modules cannot be had here"
-go vet ./suite
-TUNNELHOST=$tunnelhost PEER=$build/peer SOURCE=$source \
+go vet ./suite ./link
+TUNNELHOST=$tunnelhost PEER=$build/peer SOURCE=$source LINK=$link \
 	go test -count=1 -timeout 600s -v ./suite >"$build/interop.log" 2>&1 || true
 grep -v '^=== ' "$build/interop.log" || true
 awk '/^--- PASS/ { p++ } /^--- FAIL/ { f++ } /^--- SKIP/ { s++ }

@@ -189,6 +189,14 @@ void coordinate_tick(struct coordinate *c, uint64_t now_us)
 	leave(c);
 }
 
+void coordinate_probe(struct coordinate *c, uint64_t within_us, uint64_t now_us)
+{
+	enter(c, now_us);
+	if (c->state != STATE_OVER)
+		yamux_probe(c->yamux, within_us, now_us);
+	leave(c);
+}
+
 int coordinate_set_node(struct coordinate *c, const struct coord_node *node,
 			uint64_t now_us)
 {

@@ -97,6 +97,9 @@ void coordinate_sent(struct coordinate *coordinate, size_t len,
 		     uint64_t now_us);
 uint64_t coordinate_next_deadline(const struct coordinate *coordinate);
 void coordinate_tick(struct coordinate *coordinate, uint64_t now_us);
+/* Asks whether the coordinator is still there; on_failed if it does not say. */
+void coordinate_probe(struct coordinate *coordinate, uint64_t within_us,
+		      uint64_t now_us);
 
 /*
  * Announces the own node, replacing the last (UpdateSelf). Each of these is

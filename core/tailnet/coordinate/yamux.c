@@ -299,18 +299,36 @@ uint64_t yamux_next_deadline(const struct yamux *y)
 	return deadline;
 }
 
+static void send_ping(struct yamux *y, uint64_t within_us)
+{
+	y->ping_waiting = true;
+	y->pinged_us = y->now_us;
+	y->ping_deadline = y->now_us + within_us;
+	yamux_put_control(y, FRAME_PING, FLAG_SYN, 0, y->ping_id);
+}
+
 static void tick_ping(struct yamux *y)
 {
 	if (y->now_us < y->ping_deadline)
 		return;
 	if (y->ping_waiting) {
 		yamux_end_with(y, ERR_TIMEOUT, "no answer to a ping for %llu s",
-			       YAMUX_WRITE_TIMEOUT_US / US_PER_S);
+			       (unsigned long long)((y->now_us - y->pinged_us) /
+						    US_PER_S));
 		return;
 	}
-	y->ping_waiting = true;
-	y->ping_deadline = y->now_us + YAMUX_WRITE_TIMEOUT_US;
-	yamux_put_control(y, FRAME_PING, FLAG_SYN, 0, y->ping_id);
+	send_ping(y, YAMUX_WRITE_TIMEOUT_US);
+}
+
+void yamux_probe(struct yamux *y, uint64_t within_us, uint64_t now_us)
+{
+	y->now_us = now_us;
+	if (y->ended.code)
+		return;
+	if (!y->ping_waiting)
+		send_ping(y, within_us);
+	y->ping_deadline = deadline_min(y->ping_deadline, now_us + within_us);
+	yamux_pump(y);
 }
 
 static void tick_stream(struct yamux_stream *s)

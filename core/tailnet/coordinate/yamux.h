@@ -77,6 +77,8 @@ void yamux_sent(struct yamux *yamux, size_t len, uint64_t now_us);
 uint64_t yamux_next_deadline(const struct yamux *yamux);
 /* 0, or ERR_TIMEOUT: no pong, no progress in sending, no acknowledgement. */
 int yamux_tick(struct yamux *yamux, uint64_t now_us, struct error *error);
+/* Pings now; no answer within that time ends the session. */
+void yamux_probe(struct yamux *yamux, uint64_t within_us, uint64_t now_us);
 
 /* Tells the peer to open nothing more. */
 void yamux_go_away(struct yamux *yamux);

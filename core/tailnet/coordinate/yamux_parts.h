@@ -64,6 +64,7 @@ struct yamux {
 	uint64_t ping_deadline;	/* when to ping, or until when to be answered */
 	uint32_t ping_id;
 	bool ping_waiting;
+	uint64_t pinged_us;
 	uint8_t header[YAMUX_HEADER_LEN];
 	size_t header_len;
 	size_t body_left;

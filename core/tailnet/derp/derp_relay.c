@@ -211,6 +211,7 @@ void derp_relay_conn_free(struct derp_relay_conn *conn, uint64_t now_us)
 	lose(conn);
 	flush_touched(relay, now_us);
 	relay->stats.conns--;
+	relay->stats.homes -= conn->home;
 	free(conn);
 }
 

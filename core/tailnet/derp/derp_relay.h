@@ -45,6 +45,7 @@ struct derp_relay_stats {
 	uint64_t handshakes_failed;
 	uint64_t write_timeouts;
 	uint64_t duplicates;		/* a key connected once more */
+	size_t homes;			/* connections at home here, now */
 	size_t conns;			/* now; different keys: clients.len */
 };
 

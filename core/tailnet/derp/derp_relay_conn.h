@@ -48,6 +48,7 @@ struct derp_relay_conn {
 	 */
 	struct derp_relay_conn *older;
 	bool active;
+	bool home;			/* it says: this is its home */
 
 	/* The last destination, valid while the generation is. */
 	struct key32 route_key;

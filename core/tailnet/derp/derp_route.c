@@ -281,6 +281,13 @@ static int on_ping(struct derp_relay_conn *conn,
 	return 0;
 }
 
+static void note_home(struct derp_relay_conn *conn, bool home)
+{
+	conn->relay->stats.homes += home;
+	conn->relay->stats.homes -= conn->home;
+	conn->home = home;
+}
+
 int derp_route_frame(struct derp_relay_conn *conn,
 		     const struct derp_frame *frame, uint64_t now_us,
 		     struct error *error)
@@ -298,6 +305,7 @@ int derp_route_frame(struct derp_relay_conn *conn,
 			return error_set(error, ERR_PROTOCOL,
 					 "note preferred of %zu bytes",
 					 frame->len);
+		note_home(conn, frame->body[0] != 0);
 		break;
 	case DERP_SERVER_KEY:
 	case DERP_CLIENT_INFO:

@@ -6,44 +6,28 @@
  * setting the candidate's `ping_at_us`, and leaves in path_out(), where the
  * bucket bounds how many.
  */
-#include "core/tailnet/path/path.h"
+#include "core/tailnet/path/path_private.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #define HEARTBEAT_US (3 * US_PER_S)
-#define RETRY_US US_PER_S		/* a heartbeat without an answer */
+#define RETRY_US (500 * US_PER_MS)	/* a heartbeat without an answer */
+#define RETRY_LONGEST_US (2 * US_PER_S)
 #define TRUST_US (6500 * US_PER_MS)
 #define SILENCE_US (2500 * US_PER_MS)
+#define SILENCE_PINGS 2
 #define IDLE_US (45 * US_PER_S)
-#define PING_TIMEOUT_US (5 * US_PER_S)
 #define DISCOVERY_US (5 * US_PER_S)
 #define DISCOVERY_LATER_US (15 * US_PER_S)
 #define EAGER_US (60 * US_PER_S)	/* then discovery slows down */
 #define UPGRADE_US (60 * US_PER_S)
 #define GOOD_ENOUGH_US (5 * US_PER_MS)
-#define PING_PAUSE_US (500 * US_PER_MS)	/* to one candidate */
+#define PING_PAUSE_US (100 * US_PER_MS)	/* to one candidate */
+#define DATA_PAUSE_US (500 * US_PER_MS)	/* the same, if data asks for it */
+#define CALL_PAUSE_US (250 * US_PER_MS)
 #define BUCKET 64
 #define BUCKET_FILL_US (US_PER_S / 16)
-#define PINGS_KEPT 6
-#define FORGET_US (60 * US_PER_S)	/* heard once, never answered */
-
-struct sent_ping {
-	uint8_t txid[PATH_TXID_LEN];
-	uint64_t sent_us;	/* PATH_NEVER: none, or answered */
-};
-
-struct path_candidate {
-	struct endpoint endpoint;
-	unsigned sources;
-	uint64_t added_us;
-	uint64_t ping_at_us;	/* PATH_NEVER: not asked for */
-	uint64_t pinged_us;	/* PATH_NEVER */
-	uint64_t pong_us;	/* PATH_NEVER */
-	uint64_t latency_us;	/* smoothed; PATH_NEVER */
-	struct sent_ping pings[PINGS_KEPT];
-	unsigned next_ping;	/* the oldest, which is overwritten */
-};
 
 void path_init(struct path *path, struct rng *rng)
 {
@@ -60,120 +44,25 @@ void path_clear(struct path *path)
 	path_init(path, path->rng);
 }
 
-/* --- candidates ------------------------------------------------------ */
-
-static struct path_candidate *find(const struct path *path,
-				   const struct endpoint *endpoint)
-{
-	for (size_t i = 0; i < path->count; i++)
-		if (endpoint_equal(&path->candidates[i].endpoint, endpoint))
-			return &path->candidates[i];
-	return NULL;
-}
-
-static bool is_current(const struct path *path,
-		       const struct path_candidate *candidate, uint64_t now_us)
-{
-	return now_us < path->trusted_until_us &&
-	       endpoint_equal(&candidate->endpoint, &path->best);
-}
-
-/* A place that was only heard of and has never answered makes room. */
-static bool is_stale(const struct path *path,
-		     const struct path_candidate *candidate, uint64_t now_us)
-{
-	return !is_current(path, candidate, now_us) &&
-	       !(candidate->sources & (PATH_FROM_NODE | PATH_FROM_CALL)) &&
-	       (candidate->pong_us == PATH_NEVER ||
-		candidate->pong_us + FORGET_US <= now_us) &&
-	       candidate->added_us + PING_TIMEOUT_US <= now_us;
-}
-
-static void drop(struct path *path, size_t index)
-{
-	path->candidates[index] = path->candidates[--path->count];
-}
-
-static void drop_stale(struct path *path, uint64_t now_us)
-{
-	for (size_t i = path->count; i > 0; i--)
-		if (is_stale(path, &path->candidates[i - 1], now_us))
-			drop(path, i - 1);
-}
-
-static bool make_room(struct path *path, uint64_t now_us)
-{
-	struct path_candidate *larger;
-	size_t capacity = path->capacity ? 2 * path->capacity : 4;
-
-	if (path->count == PATH_CANDIDATE_CAP)
-		drop_stale(path, now_us);
-	if (path->count < path->capacity)
-		return true;
-	if (path->count == PATH_CANDIDATE_CAP)
-		return false;
-	larger = realloc(path->candidates, capacity * sizeof(*larger));
-	if (!larger)
-		return false;
-	path->candidates = larger;
-	path->capacity = capacity;
-	return true;
-}
-
-/* Nobody can be reached there: no address, no port, a group. */
-static bool is_unusable(const struct endpoint *endpoint)
-{
-	static const uint8_t zero[16];
-	const uint8_t *address = endpoint->address;
-	bool v4 = endpoint_is_ipv4(endpoint);
-
-	if (endpoint->port == 0 || memcmp(address, zero, 16) == 0)
-		return true;
-	if (v4)
-		return address[12] == 0 || address[12] >= 224;
-	/* Multicast; and link-local, which lacks its interface. */
-	return address[0] == 0xff ||
-	       (address[0] == 0xfe && (address[1] & 0xc0) == 0x80);
-}
-
-static struct path_candidate *add(struct path *path,
-				  const struct endpoint *endpoint,
-				  enum path_source source, uint64_t now_us)
-{
-	struct path_candidate *candidate = find(path, endpoint);
-
-	if (!candidate) {
-		if (is_unusable(endpoint) || !make_room(path, now_us))
-			return NULL;
-		candidate = &path->candidates[path->count++];
-		*candidate = (struct path_candidate){
-			.endpoint = *endpoint,
-			.added_us = now_us,
-			.ping_at_us = PATH_NEVER,
-			.pinged_us = PATH_NEVER,
-			.pong_us = PATH_NEVER,
-			.latency_us = PATH_NEVER,
-		};
-		for (size_t i = 0; i < PINGS_KEPT; i++)
-			candidate->pings[i].sent_us = PATH_NEVER;
-	}
-	candidate->sources |= source;
-	return candidate;
-}
-
 /* --- asking for pings ------------------------------------------------ */
 
 /* Not before the last one has had its pause. */
-static void ask_ping(struct path *path, struct path_candidate *candidate,
-		     uint64_t now_us)
+static void ask_ping_after(struct path *path, struct path_candidate *candidate,
+			   uint64_t pause_us, uint64_t now_us)
 {
 	uint64_t at = now_us;
 
 	if (candidate->pinged_us != PATH_NEVER &&
-	    candidate->pinged_us + PING_PAUSE_US > now_us)
-		at = candidate->pinged_us + PING_PAUSE_US;
+	    candidate->pinged_us + pause_us > now_us)
+		at = candidate->pinged_us + pause_us;
 	candidate->ping_at_us = deadline_min(candidate->ping_at_us, at);
 	path->ping_due = true;
+}
+
+static void ask_ping(struct path *path, struct path_candidate *candidate,
+		     uint64_t now_us)
+{
+	ask_ping_after(path, candidate, PING_PAUSE_US, now_us);
 }
 
 static void ask_all(struct path *path, uint64_t now_us)
@@ -186,7 +75,7 @@ static void ask_all(struct path *path, uint64_t now_us)
 /* The peer has to open its side too, so it is told when we ping all. */
 static void discover(struct path *path, uint64_t now_us)
 {
-	drop_stale(path, now_us);
+	path_drop_stale(path, now_us);
 	ask_all(path, now_us);
 	path->call_due = true;
 }
@@ -202,25 +91,12 @@ void path_start(struct path *path, uint64_t now_us)
 
 /* --- what is learnt ------------------------------------------------- */
 
-static void replace(struct path *path, const struct endpoint *endpoints,
-		    size_t count, enum path_source source, uint64_t now_us)
-{
-	for (size_t i = 0; i < path->count; i++)
-		path->candidates[i].sources &= ~(unsigned)source;
-	for (size_t i = 0; i < count; i++)
-		(void)add(path, &endpoints[i], source, now_us);
-	for (size_t i = path->count; i > 0; i--)
-		if (!path->candidates[i - 1].sources &&
-		    !is_current(path, &path->candidates[i - 1], now_us))
-			drop(path, i - 1);
-}
-
 void path_set_endpoints(struct path *path, const struct endpoint *endpoints,
 			size_t count, uint64_t now_us)
 {
 	size_t before = path->count;
 
-	replace(path, endpoints, count, PATH_FROM_NODE, now_us);
+	path_replace(path, endpoints, count, PATH_FROM_NODE, now_us);
 	if (!path->active || now_us < path->trusted_until_us)
 		return;
 	for (size_t i = 0; i < path->count; i++)
@@ -233,38 +109,47 @@ void path_set_endpoints(struct path *path, const struct endpoint *endpoints,
 void path_call_me_maybe(struct path *path, const struct endpoint *endpoints,
 			size_t count, uint64_t now_us)
 {
-	replace(path, endpoints, count, PATH_FROM_CALL, now_us);
+	path_replace(path, endpoints, count, PATH_FROM_CALL, now_us);
 	ask_all(path, now_us);
+}
+
+static void heard(struct path *path, const struct endpoint *from,
+		  uint64_t pause_us, uint64_t now_us)
+{
+	struct path_candidate *candidate = path_find(path, from);
+
+	if (candidate && now_us < path->trusted_until_us)
+		return;
+	candidate = path_add(path, from, PATH_FROM_PACKET, now_us);
+	if (candidate)
+		ask_ping_after(path, candidate, pause_us, now_us);
 }
 
 void path_heard_elsewhere(struct path *path, const struct endpoint *from,
 			  uint64_t now_us)
 {
-	struct path_candidate *candidate = find(path, from);
-
-	if (candidate && (candidate->ping_at_us != PATH_NEVER ||
-			  now_us < path->trusted_until_us))
-		return;
-	candidate = add(path, from, PATH_FROM_PACKET, now_us);
-	if (candidate)
-		ask_ping(path, candidate, now_us);
+	heard(path, from, DATA_PAUSE_US, now_us);
 }
 
 void path_ping_in(struct path *path, const struct endpoint *from,
 		  uint64_t now_us)
 {
-	path_data_in(path, from, now_us);
+	if (now_us < path->trusted_until_us &&
+	    endpoint_equal(from, &path->best))
+		path->heard_us = now_us;
+	else
+		heard(path, from, PING_PAUSE_US, now_us);
 }
 
-static struct sent_ping *find_ping(struct path *path,
+static struct path_ping *find_ping(struct path *path,
 				   const uint8_t txid[PATH_TXID_LEN],
 				   struct path_candidate **owner)
 {
 	for (size_t i = 0; i < path->count; i++) {
 		struct path_candidate *candidate = &path->candidates[i];
 
-		for (size_t k = 0; k < PINGS_KEPT; k++) {
-			struct sent_ping *ping = &candidate->pings[k];
+		for (size_t k = 0; k < PATH_PINGS_KEPT; k++) {
+			struct path_ping *ping = &candidate->pings[k];
 
 			if (ping->sent_us == PATH_NEVER ||
 			    memcmp(ping->txid, txid, PATH_TXID_LEN) != 0)
@@ -276,57 +161,6 @@ static struct sent_ping *find_ping(struct path *path,
 	return NULL;
 }
 
-static bool is_loopback(const struct endpoint *endpoint)
-{
-	static const uint8_t v6[16] = { [15] = 1 };
-
-	return endpoint_is_ipv4(endpoint) ?
-		       endpoint->address[12] == 127 :
-		       memcmp(endpoint->address, v6, 16) == 0;
-}
-
-static bool is_private(const struct endpoint *endpoint)
-{
-	const uint8_t *v4 = endpoint->address + 12;
-
-	if (!endpoint_is_ipv4(endpoint))
-		return (endpoint->address[0] & 0xfe) == 0xfc;
-	return v4[0] == 10 || (v4[0] == 172 && (v4[1] & 0xf0) == 16) ||
-	       (v4[0] == 192 && v4[1] == 168);
-}
-
-/* Likely to be near, or cheap. */
-static unsigned place_points(const struct endpoint *endpoint)
-{
-	unsigned points = endpoint_is_ipv4(endpoint) ? 0 : 10;
-
-	if (is_loopback(endpoint))
-		return points + 50;
-	return is_private(endpoint) ? points + 20 : points;
-}
-
-/* How many per cent the first is faster than the second; 0 if it is not. */
-static unsigned faster_points(uint64_t latency_us, uint64_t than_us)
-{
-	if (latency_us >= than_us)
-		return 0;
-	return (unsigned)(100 - latency_us * 100 / than_us);
-}
-
-static bool is_better(const struct path_candidate *candidate,
-		      const struct endpoint *than, uint64_t than_latency_us)
-{
-	unsigned ours = place_points(&candidate->endpoint) +
-			faster_points(candidate->latency_us, than_latency_us);
-	unsigned theirs = place_points(than) +
-			  faster_points(than_latency_us,
-					candidate->latency_us);
-
-	if (ours <= 1 && theirs == 0)
-		return false;
-	return ours > theirs;
-}
-
 static void use(struct path *path, const struct path_candidate *candidate,
 		uint64_t now_us)
 {
@@ -334,6 +168,8 @@ static void use(struct path *path, const struct path_candidate *candidate,
 	path->best_latency_us = candidate->latency_us;
 	path->trusted_until_us = now_us + TRUST_US;
 	path->heard_us = now_us;
+	path->heartbeat_us = now_us + HEARTBEAT_US;
+	path->unanswered = 0;
 }
 
 static void smooth(uint64_t *latency_us, uint64_t sample_us)
@@ -347,10 +183,10 @@ uint64_t path_pong_in(struct path *path, const uint8_t txid[PATH_TXID_LEN],
 		      uint64_t now_us)
 {
 	struct path_candidate *candidate = NULL;
-	struct sent_ping *ping = find_ping(path, txid, &candidate);
+	struct path_ping *ping = find_ping(path, txid, &candidate);
 	uint64_t latency_us;
 
-	if (!ping || now_us - ping->sent_us > PING_TIMEOUT_US)
+	if (!ping || now_us - ping->sent_us > PATH_PING_TIMEOUT_US)
 		return PATH_NEVER;
 	latency_us = now_us - ping->sent_us;
 	ping->sent_us = PATH_NEVER;
@@ -358,7 +194,7 @@ uint64_t path_pong_in(struct path *path, const uint8_t txid[PATH_TXID_LEN],
 	smooth(&candidate->latency_us, latency_us);
 	if (now_us >= path->trusted_until_us ||
 	    endpoint_equal(&candidate->endpoint, &path->best) ||
-	    is_better(candidate, &path->best, path->best_latency_us))
+	    path_is_better(candidate, &path->best, path->best_latency_us))
 		use(path, candidate, now_us);
 	return latency_us;
 }
@@ -373,10 +209,12 @@ static void forget_answers(struct path *path)
 {
 	path->trusted_until_us = 0;
 	path->best_latency_us = PATH_NEVER;
+	path->unanswered = 0;
 	for (size_t i = 0; i < path->count; i++) {
+		path->candidates[i].pinged_us = PATH_NEVER;
 		path->candidates[i].latency_us = PATH_NEVER;
 		path->candidates[i].pong_us = PATH_NEVER;
-		for (size_t k = 0; k < PINGS_KEPT; k++)
+		for (size_t k = 0; k < PATH_PINGS_KEPT; k++)
 			path->candidates[i].pings[k].sent_us = PATH_NEVER;
 	}
 }
@@ -392,6 +230,23 @@ void path_rebind(struct path *path, uint64_t now_us)
 void path_distrust(struct path *path, uint64_t now_us)
 {
 	path_rebind(path, now_us);
+}
+
+static void lose_trust(struct path *path, uint64_t now_us)
+{
+	path->trusted_until_us = 0;
+	path->best_latency_us = PATH_NEVER;
+	path->unanswered = 0;
+	path->active_since_us = now_us;
+	if (path->active)
+		discover(path, now_us);
+}
+
+void path_unreachable(struct path *path, const struct endpoint *to,
+		      uint64_t now_us)
+{
+	if (now_us < path->trusted_until_us && endpoint_equal(to, &path->best))
+		lose_trust(path, now_us);
 }
 
 /* --- what is to be done --------------------------------------------- */
@@ -415,9 +270,14 @@ static bool take_from_bucket(struct path *path, uint64_t now_us)
 static void note_ping(struct path *path, struct path_candidate *candidate,
 		      uint64_t now_us, struct path_out *out)
 {
-	struct sent_ping *ping =
-		&candidate->pings[candidate->next_ping++ % PINGS_KEPT];
+	struct path_ping *ping =
+		&candidate->pings[candidate->next_ping++ % PATH_PINGS_KEPT];
 
+	if (path_is_current(path, candidate, now_us)) {
+		if (path->heard_us > candidate->pinged_us)
+			path->unanswered = 0;
+		path->unanswered++;
+	}
 	rng_bytes(path->rng, ping->txid, sizeof(ping->txid));
 	ping->sent_us = now_us;
 	candidate->pinged_us = now_us;
@@ -426,17 +286,44 @@ static void note_ping(struct path *path, struct path_candidate *candidate,
 	memcpy(out->txid, ping->txid, sizeof(out->txid));
 }
 
+/* The best has precedence; then who has waited longest, or always. */
+static bool goes_first(const struct path *path, const struct path_candidate *a,
+		       const struct path_candidate *b, uint64_t now_us)
+{
+	if (path_is_current(path, a, now_us))
+		return true;
+	if (path_is_current(path, b, now_us))
+		return false;
+	if (a->pinged_us == PATH_NEVER || b->pinged_us == PATH_NEVER)
+		return b->pinged_us != PATH_NEVER;
+	return a->pinged_us < b->pinged_us;
+}
+
 static struct path_candidate *next_to_ping(struct path *path, uint64_t now_us)
 {
+	struct path_candidate *first = NULL;
+
 	path->ping_due = false;
 	for (size_t i = 0; i < path->count; i++) {
-		if (path->candidates[i].ping_at_us == PATH_NEVER)
+		struct path_candidate *at = &path->candidates[i];
+
+		if (at->ping_at_us == PATH_NEVER)
 			continue;
 		path->ping_due = true;
-		if (path->candidates[i].ping_at_us <= now_us)
-			return &path->candidates[i];
+		if (at->ping_at_us <= now_us &&
+		    (!first || goes_first(path, at, first, now_us)))
+			first = at;
 	}
-	return NULL;
+	return first;
+}
+
+/* The bucket is empty: all wait for its next drop. */
+static void put_off(struct path *path, uint64_t now_us)
+{
+	for (size_t i = 0; i < path->count; i++)
+		if (path->candidates[i].ping_at_us <= now_us)
+			path->candidates[i].ping_at_us =
+				now_us + BUCKET_FILL_US;
 }
 
 enum path_action path_out(struct path *path, uint64_t now_us,
@@ -450,29 +337,37 @@ enum path_action path_out(struct path *path, uint64_t now_us,
 		return PATH_PING;
 	}
 	if (candidate)
-		for (size_t i = 0; i < path->count; i++)
-			if (path->candidates[i].ping_at_us <= now_us)
-				path->candidates[i].ping_at_us =
-					now_us + BUCKET_FILL_US;
-	if (!path->call_due)
+		put_off(path, now_us);
+	if (!path->call_due || now_us < path->call_us)
 		return PATH_NOTHING;
 	path->call_due = false;
+	path->call_us = now_us + CALL_PAUSE_US;
 	return PATH_CALL_ME_MAYBE;
+}
+
+/* How long a ping to the best is waited for before the next one. */
+static uint64_t retry_us(const struct path *path)
+{
+	if (path->best_latency_us <= RETRY_US / 2)
+		return RETRY_US;
+	return path->best_latency_us >= RETRY_LONGEST_US / 2 ?
+		       RETRY_LONGEST_US :
+		       2 * path->best_latency_us;
 }
 
 /* When trust ends, if nothing is heard until then. */
 static uint64_t trust_deadline(const struct path *path)
 {
-	const struct path_candidate *best = find(path, &path->best);
+	const struct path_candidate *best;
 	uint64_t silent_us = path->heard_us + SILENCE_US;
 
-	/* Silence counts only when a ping was there to be answered. */
-	if (!best || best->pong_us == PATH_NEVER ||
-	    best->pinged_us == PATH_NEVER ||
-	    best->pinged_us <= path->heard_us)
+	/* Silence counts when there was something to be answered. */
+	if (path->unanswered < SILENCE_PINGS ||
+	    path->wanted_us <= path->heard_us)
 		return path->trusted_until_us;
-	if (silent_us < best->pinged_us + RETRY_US)
-		silent_us = best->pinged_us + RETRY_US;
+	best = path_find(path, &path->best);
+	if (best && silent_us < best->pinged_us + retry_us(path))
+		silent_us = best->pinged_us + retry_us(path);
 	return deadline_min(silent_us, path->trusted_until_us);
 }
 
@@ -483,19 +378,11 @@ uint64_t path_next_deadline(const struct path *path)
 	if (path->trusted_until_us && path->active)
 		deadline = deadline_min(deadline, trust_deadline(path));
 	if (path->call_due)
-		return 0;
+		deadline = deadline_min(deadline, path->call_us);
 	for (size_t i = 0; path->ping_due && i < path->count; i++)
 		deadline = deadline_min(deadline,
 					path->candidates[i].ping_at_us);
 	return deadline;
-}
-
-static void lose_trust(struct path *path, uint64_t now_us)
-{
-	path->trusted_until_us = 0;
-	path->best_latency_us = PATH_NEVER;
-	path->active_since_us = now_us;
-	discover(path, now_us);
 }
 
 static uint64_t discovery_pause(const struct path *path, uint64_t now_us)
@@ -507,14 +394,14 @@ static uint64_t discovery_pause(const struct path *path, uint64_t now_us)
 /* Pings the best; sooner again if the last ping was not answered. */
 static void beat_best(struct path *path, uint64_t now_us)
 {
-	struct path_candidate *best = find(path, &path->best);
+	struct path_candidate *best = path_find(path, &path->best);
 
 	if (!best) {
 		lose_trust(path, now_us);
 		return;
 	}
 	ask_ping(path, best, now_us);
-	path->heartbeat_us = now_us + RETRY_US;
+	path->heartbeat_us = now_us + retry_us(path);
 }
 
 static void beat(struct path *path, uint64_t now_us)
@@ -533,7 +420,7 @@ static void beat(struct path *path, uint64_t now_us)
 	if (path->best_latency_us > GOOD_ENOUGH_US &&
 	    path->discovery_us + UPGRADE_US <= now_us)
 		discover(path, now_us);
-	best = find(path, &path->best);
+	best = path_find(path, &path->best);
 	if (best && best->pong_us != PATH_NEVER &&
 	    best->pong_us + HEARTBEAT_US > now_us &&
 	    (best->pinged_us == PATH_NEVER ||
@@ -587,7 +474,7 @@ bool path_candidate_info(const struct path *path, size_t index,
 		.sources = candidate->sources,
 		.latency_us = candidate->latency_us,
 		.pong_us = candidate->pong_us,
-		.best = is_current(path, candidate, now_us),
+		.best = path_is_current(path, candidate, now_us),
 	};
 	return true;
 }

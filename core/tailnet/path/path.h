@@ -11,14 +11,18 @@
  * 3 s, trust 6.5 s after a pong, ping time-out 5 s, full discovery every 60 s,
  * idle after 45 s, the points of betterAddr). Differences, none of which
  * shows on the wire but as pings:
- * - A heartbeat without an answer is repeated every second, so that lost
- *   pings do not cost a good path; and when nothing at all has come from the
- *   best place for 2.5 s in spite of them, the relay takes over at once
- *   instead of after 6.5 s.
+ * - A heartbeat without an answer is repeated every 500 ms (or two round
+ *   trips), so that lost pings do not cost a good path; and when packets are
+ *   sent, but nothing at all has come from the best place for 2.5 s in spite
+ *   of two pings, the relay takes over at once instead of after 6.5 s.
  * - Without trust packets go by the relay alone, not both ways.
- * - Latencies are smoothed, so that jitter makes no path flap.
- * - What a remote can provoke is bounded: PATH_CANDIDATE_CAP places, and
- *   pings by a bucket of 64 that fills with 16 a second.
+ * - Latencies are smoothed and a place must be better by 5 points, so that
+ *   jitter makes no path flap.
+ * - A peer that is heard from a place, or calls, is pinged at once: its side
+ *   is open now.
+ * - What a remote can provoke is bounded: PATH_CANDIDATE_CAP places (those
+ *   that never answered make room), pings by a bucket of 64 that fills with
+ *   16 a second, call-me-maybe to 4 a second.
  *
  * A peer to which nothing is sent costs nothing: no deadline, no candidates
  * allocated before the first is named.
@@ -61,7 +65,9 @@ struct path {
 	uint64_t heartbeat_us;		/* the next one */
 	uint64_t active_since_us;
 	uint64_t bucket_us;		/* when ping_bucket was filled last */
+	uint64_t call_us;		/* the next call-me-maybe, at most */
 	unsigned ping_bucket;
+	unsigned unanswered;		/* pings to `best`, of late */
 	bool active;			/* packets are sent these days */
 	bool call_due;
 	bool ping_due;			/* some candidate has ping_at_us */
@@ -95,11 +101,15 @@ static inline const struct endpoint *path_best(const struct path *path,
 void path_heard_elsewhere(struct path *path, const struct endpoint *from,
 			  uint64_t now_us);
 
-/* Authenticated data of the peer came from there; it may be a new place. */
+/*
+ * Authenticated data of the peer came from there; it may be a new place, or
+ * one that works again: pull path_out() when `ping_due` is set.
+ */
 static inline void path_data_in(struct path *path, const struct endpoint *from,
 				uint64_t now_us)
 {
-	if (endpoint_equal(from, &path->best))
+	if (now_us < path->trusted_until_us &&
+	    endpoint_equal(from, &path->best))
 		path->heard_us = now_us;
 	else
 		path_heard_elsewhere(path, from, now_us);
@@ -120,9 +130,10 @@ void path_call_me_maybe(struct path *path, const struct endpoint *endpoints,
 void path_ping_in(struct path *path, const struct endpoint *from,
 		  uint64_t now_us);
 /*
- * An authenticated pong. The latency, or PATH_NEVER: no ping of ours that
- * still counts. It need not come from where the ping went (a machine with
- * several addresses); the place pinged is the one proven.
+ * An authenticated pong that did not come by a relay. The latency, or
+ * PATH_NEVER: no ping of ours that still counts. It need not come from where
+ * the ping went (a machine with several addresses); the place pinged is the
+ * one proven.
  */
 uint64_t path_pong_in(struct path *path, const uint8_t txid[PATH_TXID_LEN],
 		      uint64_t now_us);
@@ -130,6 +141,9 @@ uint64_t path_pong_in(struct path *path, const uint8_t txid[PATH_TXID_LEN],
 void path_own_changed(struct path *path, uint64_t now_us);
 /* Our network has changed: nothing is trusted, all is tried anew. */
 void path_rebind(struct path *path, uint64_t now_us);
+/* Our system refused to send there (no route): not the best any more. */
+void path_unreachable(struct path *path, const struct endpoint *to,
+		      uint64_t now_us);
 /* The peer is not where it was (restarted, gone from its relay). */
 void path_distrust(struct path *path, uint64_t now_us);
 

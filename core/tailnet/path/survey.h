@@ -1,5 +1,5 @@
 /*
- * core/tailnet/path/survey.h: how we look from outside, and which relay is near.
+ * core/tailnet/path/survey.h: how we look from outside; which relay is near.
  *
  * A netcheck without I/O: says which STUN servers of the DERP map to ask and
  * when, takes their answers, and reports our addresses as seen from outside,
@@ -10,8 +10,10 @@
  * home: only for 10 ms and a third less; the best of the last five minutes).
  *
  * A round: survey_start(), pull survey_out() now and after each deadline,
- * feed survey_answer(), until survey_running() is false: all have answered,
- * or 3 s.
+ * feed survey_answer(), until survey_running() is false: all have answered;
+ * or three regions (all, if there are fewer), and the others have had twice
+ * the time of the slowest and a second try; or 3 s. Other than netcheck's,
+ * every round asks all regions: one packet to most of them.
  */
 #ifndef TUNNELHOST_TAILNET_PATH_SURVEY_H
 #define TUNNELHOST_TAILNET_PATH_SURVEY_H
@@ -49,15 +51,17 @@ int survey_new(struct rng *rng, struct survey **out);
 void survey_free(struct survey *survey);
 
 /*
- * Which servers there are; ends a round under way. What is known of regions
- * that stay is kept. 0 or ERR_NOMEM (nothing changed).
+ * Which servers there are, or another network; ends a round under way and
+ * forgets how we look from outside. The latencies of regions that stay are
+ * kept. 0 or ERR_NOMEM (nothing changed).
  */
 int survey_set_map(struct survey *survey, const struct derp_map *map);
 
 /*
  * Servers to be looked up: their names, by index; NULL beyond the last. Tell
- * each answer, an empty one too; those not told before survey_start() are
- * asked once they are.
+ * each answer, an empty one too (it changes nothing that is known); those not
+ * told before survey_start() are asked once they are. Addresses that the map
+ * names itself have precedence, and are not waited for.
  */
 const char *survey_target_host(const struct survey *survey, size_t index);
 void survey_target_resolved(struct survey *survey, size_t index,
@@ -75,6 +79,8 @@ struct survey_probe {
 /* The next binding request to send; false: none now. */
 bool survey_out(struct survey *survey, uint64_t now_us,
 		struct survey_probe *out);
+/* It could not be sent (no route): nobody answers this one in this round. */
+void survey_unsent(struct survey *survey, const uint8_t txid[SURVEY_TXID_LEN]);
 /*
  * A binding answer: false when it belongs to no request of this round. It is
  * the transaction id that counts, as servers may answer from elsewhere.
@@ -89,14 +95,15 @@ uint64_t survey_next_deadline(const struct survey *survey);
 void survey_tick(struct survey *survey, uint64_t now_us);
 
 /*
- * The region that should be home, `current` (0: none yet) unless another is
- * clearly better or `current` has no relay any more; regions to avoid only
- * when there is nothing else; 0: the map has no relay at all.
+ * The region that should be home, to be asked when a round has ended:
+ * `current` (0: none yet) unless another is clearly better, `current` has
+ * never answered while another has, or it has no relay any more; regions to
+ * avoid only when there is nothing else; 0: the map has no relay at all.
  */
 int64_t survey_home(const struct survey *survey, int64_t current,
 		    uint64_t now_us);
 
-/* Of the last round that ended, or of the one under way so far. */
+/* Of the round under way, and what it does not know yet of the one before. */
 struct survey_report {
 	bool udp;			/* some server answered */
 	bool has[SURVEY_FAMILY_COUNT];
@@ -114,7 +121,7 @@ struct survey_region {
 	uint64_t latency_us[SURVEY_FAMILY_COUNT];	/* SURVEY_NEVER */
 	uint64_t https_us;				/* SURVEY_NEVER */
 };
-/* In the map's order; false beyond the last. */
+/* In the map's order, of the same rounds; false beyond the last. */
 bool survey_region(const struct survey *survey, size_t index,
 		   struct survey_region *out);
 

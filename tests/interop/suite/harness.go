@@ -19,6 +19,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"peer/link"
 )
 
 func source(parts ...string) string {
@@ -42,6 +44,7 @@ type deployment struct {
 	PID   int `json:"pid"`
 	trace string
 	t     *testing.T
+	world *link.World // if not nil, tunnelhost is its client
 }
 
 // start runs a server that prints one JSON line when it is ready.
@@ -189,10 +192,17 @@ func (d *deployment) environment(extra ...string) []string {
 	return append(env, extra...)
 }
 
+func (d *deployment) command(program string, args ...string) *exec.Cmd {
+	if d.world != nil {
+		return d.world.Command("client", program, args...)
+	}
+	return exec.Command(program, args...)
+}
+
 // spawn starts tunnelhost against the deployment.
 func (d *deployment) spawn(env []string, args ...string) *process {
 	d.t.Helper()
-	p := &process{t: d.t, cmd: exec.Command(os.Getenv("TUNNELHOST"), args...), stdout: &output{}, stderr: &output{}, began: time.Now(), done: make(chan struct{})}
+	p := &process{t: d.t, cmd: d.command(os.Getenv("TUNNELHOST"), args...), stdout: &output{}, stderr: &output{}, began: time.Now(), done: make(chan struct{})}
 	p.cmd.Env = d.environment(env...)
 	p.cmd.Stdout, p.cmd.Stderr = p.stdout, p.stderr
 	if err := p.cmd.Start(); err != nil {

@@ -140,7 +140,8 @@ static void changed(struct stream *stream, void *user)
 void script_init(struct script *s, bool ts, bool sack,
 		 const struct ns_config *config)
 {
-	struct ns_config c = { 0 };
+	/* What is expected segment by segment is by loss, unless asked. */
+	struct ns_config c = { .congestion = NS_CUBIC };
 	struct segment seg;
 
 	*s = (struct script){

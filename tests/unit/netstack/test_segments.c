@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include "core/base/cursor.h"
 #include "tests/unit/netstack/script.h"
 
 #define FULL 1208u	/* 1,280 - 40 - 20 - 12 */
@@ -25,7 +26,11 @@ static void read_all(struct script *s, const char *text)
 	stream_consume(s->stream, (size_t)n);
 }
 
-/* RFC 5681 4.2: within 40 ms, or every second full segment. */
+/*
+ * RFC 5681 4.2: a full segment at once where the round trip is long, with
+ * the next or after 1 ms where it is short; a small one after a quarter of
+ * the round trip (10 ms here), 40 ms at most.
+ */
 static void test_delayed_ack(void **state)
 {
 	struct script s;
@@ -35,17 +40,164 @@ static void test_delayed_ack(void **state)
 	script_init(&s, true, true, NULL);
 	script_put(&s, &(struct put){ .seq = 1, .ack = 1, .data = full,
 				      .len = FULL });
-	script_none(&s);
-	script_put(&s, &(struct put){ .seq = 1 + FULL, .ack = 1, .data = full,
-				      .len = FULL });
 	script_expect(&s, 1, 0, TCP_ACK);
 	script_none(&s);
-	script_put(&s, &(struct put){ .seq = 1 + 2 * FULL, .ack = 1,
+	script_put(&s, &(struct put){ .seq = 1 + FULL, .ack = 1,
+				      .data = "x", .len = 1 });
+	script_wait(&s, 2499);
+	script_none(&s);
+	script_wait(&s, 1);
+	script_expect(&s, 1, 0, TCP_ACK);
+	conn_of(&s)->srtt_us = 400;
+	script_put(&s, &(struct put){ .seq = 2 + FULL, .ack = 1, .data = full,
+				      .len = FULL });
+	script_none(&s);
+	script_put(&s, &(struct put){ .seq = 2 + 2 * FULL, .ack = 1,
+				      .data = full, .len = FULL });
+	script_expect(&s, 1, 0, TCP_ACK);
+	script_none(&s);
+	script_put(&s, &(struct put){ .seq = 2 + 3 * FULL, .ack = 1,
+				      .data = full, .len = FULL });
+	script_none(&s);
+	script_wait(&s, US_PER_MS);
+	script_expect(&s, 1, 0, TCP_ACK);
+	conn_of(&s)->srtt_us = US_PER_S;
+	script_put(&s, &(struct put){ .seq = 2 + 4 * FULL, .ack = 1,
 				      .data = "x", .len = 1 });
 	script_wait(&s, 39 * US_PER_MS);
 	script_none(&s);
 	script_wait(&s, US_PER_MS);
 	script_expect(&s, 1, 0, TCP_ACK);
+	script_clear(&s);
+}
+
+/* Once something was missing: two ACKs for a batch, one for one segment. */
+static void test_acks_that_get_lost(void **state)
+{
+	struct script s;
+	uint8_t full[FULL] = { 0 };
+	struct put put = { .ack = 1, .data = full, .len = FULL };
+
+	(void)state;
+	script_init(&s, true, true, NULL);
+	for (uint32_t i = 0; i < 4; i++) {
+		put.seq = 1 + i * FULL;
+		script_put(&s, &put);
+	}
+	script_expect(&s, 1, 0, TCP_ACK);
+	script_none(&s);
+	put.seq = 1 + 5 * FULL;
+	script_put(&s, &put);
+	script_expect(&s, 1, 0, TCP_ACK);
+	script_none(&s);
+	for (uint32_t i = 4; i < 8; i++) {
+		put.seq = 1 + i * FULL;
+		script_put(&s, &put);
+	}
+	script_expect(&s, 1, 0, TCP_ACK);
+	script_expect(&s, 1, 0, TCP_ACK);
+	script_none(&s);
+	put.seq = 1 + 8 * FULL;
+	script_put(&s, &put);
+	script_expect(&s, 1, 0, TCP_ACK);
+	script_none(&s);
+	script_wait(&s, 11 * US_PER_S);
+	for (uint32_t i = 9; i < 12; i++) {
+		put.seq = 1 + i * FULL;
+		script_put(&s, &put);
+	}
+	script_expect(&s, 1, 0, TCP_ACK);
+	script_none(&s);
+	script_clear(&s);
+}
+
+/* RFC 6928: ten segments at once, and no more before an answer. */
+static void test_initial_window(void **state)
+{
+	const enum ns_congestion all[] = { NS_AUTO, NS_BBR, NS_CUBIC, NS_RENO };
+
+	(void)state;
+	for (int i = 0; i < 4; i++) {
+		const struct ns_config config = { .congestion = all[i] };
+		struct script s;
+
+		script_init(&s, true, true, &config);
+		script_write(&s, 30 * FULL);
+		for (uint32_t k = 0; k < 10; k++)
+			script_expect(&s, 1 + k * FULL, FULL, TCP_ACK);
+		script_none(&s);
+		script_clear(&s);
+	}
+}
+
+/*
+ * Packet Too Big (RFC 4443 3.2) for what is in flight: 1,280 is the least
+ * that IPv6 allows, so whoever says less is wrong or means harm.
+ */
+static void test_too_big_ignored(void **state)
+{
+	struct script s;
+	struct ns_stats stats;
+	uint8_t packet[40 + 8 + 1232] = { 0 };
+
+	(void)state;
+	script_init(&s, true, true, NULL);
+	script_write(&s, 3 * FULL);
+	script_expect(&s, 1, FULL, TCP_ACK);
+	memcpy(packet + 48, s.packet, sizeof(packet) - 48);
+	ns_ip_header(packet, s.packet + 24, s.packet + 8, NS_HEADER_ICMPV6,
+		     sizeof(packet) - 40);
+	packet[40] = 2;
+	be_store(packet + 44, 576, 4);
+	ns_in(s.ns, packet, sizeof(packet), s.now_us);
+	ns_get_stats(s.ns, &stats);
+	assert_int_equal(stats.drop_protocol, 1);
+	script_expect(&s, 1 + FULL, FULL, TCP_ACK);
+	script_expect(&s, 1 + 2 * FULL, FULL, TCP_ACK);
+	script_none(&s);
+	script_clear(&s);
+}
+
+/*
+ * While something is missing: the same window again and again though the
+ * owner reads on, and a bare ACK before data that would carry it.
+ */
+static void test_duplicate_acks(void **state)
+{
+	struct script s;
+	struct segment seg;
+	uint8_t full[FULL] = { 0 };
+	const uint8_t *data;
+	uint32_t window;
+
+	(void)state;
+	script_init(&s, true, true, NULL);
+	for (uint32_t i = 0; i < 20; i++)
+		script_put(&s, &(struct put){ .seq = 1 + i * FULL, .ack = 1,
+					      .data = full, .len = FULL });
+	assert_true(script_get(&s, &seg));
+	window = seg.window;
+	for (uint32_t i = 21; i < 26; i++) {
+		script_put(&s, &(struct put){ .seq = 1 + i * FULL, .ack = 1,
+					      .data = full, .len = FULL });
+		stream_peek(s.stream, &data);
+		stream_consume(s.stream, 2 * FULL);
+		if (i == 23)
+			script_write(&s, 10);
+		assert_true(script_get(&s, &seg));
+		assert_int_equal(seg.len, 0);
+		assert_int_equal(seg.ack, 1 + 20 * FULL);
+		assert_int_equal(seg.window, window);
+		assert_int_equal(seg.sack[0].end, 1 + (i + 1) * FULL);
+		if (i == 23)
+			script_expect(&s, 1, 10, TCP_ACK);
+	}
+	script_put(&s, &(struct put){ .seq = 1 + 20 * FULL, .ack = 11,
+				      .data = full, .len = FULL });
+	assert_true(script_get(&s, &seg));
+	assert_int_equal(seg.ack, 1 + 26 * FULL);
+	assert_true(seg.window >= window);
+	script_none(&s);
 	script_clear(&s);
 }
 
@@ -873,7 +1025,7 @@ static void test_buffers_released(void **state)
 	assert_null(conn_of(&s)->send.data);
 	assert_null(conn_of(&s)->receive.data);
 	assert_null(conn_of(&s)->records.at);
-	assert_true(sizeof(struct conn) < 640);
+	assert_true(sizeof(struct conn) < 896);
 	script_expect(&s, 101, 0, TCP_ACK);
 	script_wait(&s, US_PER_S);
 	assert_int_equal(ns_next_deadline(s.ns), DEADLINE_NONE);
@@ -885,6 +1037,10 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_delayed_ack),
 		cmocka_unit_test(test_sack_sent),
+		cmocka_unit_test(test_duplicate_acks),
+		cmocka_unit_test(test_acks_that_get_lost),
+		cmocka_unit_test(test_initial_window),
+		cmocka_unit_test(test_too_big_ignored),
 		cmocka_unit_test(test_fast_retransmit),
 		cmocka_unit_test(test_loss_probe),
 		cmocka_unit_test(test_probe_repairs),

@@ -508,6 +508,86 @@ static void test_fairness(void **state)
 	wire_clear(&wire);
 }
 
+static void no_pong(void *user, int err, uint64_t latency_us)
+{
+	(void)user;
+	(void)err;
+	(void)latency_us;
+}
+
+static size_t out_to(struct wire *wire, const uint8_t **dst)
+{
+	static uint8_t packet[1280];
+	size_t len = ns_out(wire->ns[0], packet, sizeof(packet),
+			    wire->now_us);
+
+	*dst = packet + 24;
+	return len;
+}
+
+static const uint8_t *shut;
+
+static bool is_open(void *user, const uint8_t dst[NS_ADDRESS_LEN])
+{
+	(void)user;
+	return !shut || memcmp(dst, shut, NS_ADDRESS_LEN) != 0;
+}
+
+/* One destination waits with all that goes there, another goes on. */
+static void test_blocked(void **state)
+{
+	static const uint8_t other[NS_ADDRESS_LEN] = { 0xfd, [15] = 9 };
+	const uint8_t *here = wire_address[1];
+	struct wire wire;
+	struct end ends[2] = { 0 };
+	static uint8_t data[64 << 10];
+	struct ns_stats stats;
+	struct ns_udp *udp;
+	const uint8_t *dst;
+	unsigned packets = 0;
+
+	(void)state;
+	wire_init(&wire, NULL, NULL);
+	wire_connect(&wire, ends);
+	assert_int_equal(ns_udp_open(wire.ns[0], 0, NULL, NULL, &udp), 0);
+	ns_set_gate(wire.ns[0], is_open, NULL);
+	shut = here;
+	stream_write(ends[0].stream, data, sizeof(data));
+	ns_udp_send(udp, here, 7, "1", 1);
+	ns_udp_send(udp, other, 7, "2", 1);
+	ns_udp_send(udp, here, 7, "3", 1);
+	assert_int_equal(out_to(&wire, &dst), 49);
+	assert_memory_equal(dst, other, NS_ADDRESS_LEN);
+	assert_int_equal(dst[16 + 8], '2');
+	assert_int_equal(out_to(&wire, &dst), 0);
+	/* Ready again while parked: no wake, nothing out. */
+	wire.woken = false;
+	stream_write(ends[0].stream, data, 1);
+	assert_false(wire.woken);
+	assert_int_equal(out_to(&wire, &dst), 0);
+	shut = NULL;
+	ns_gate_opened(wire.ns[0]);
+	assert_true(wire.woken);
+	while (out_to(&wire, &dst))
+		packets++;
+	assert_int_equal(packets, 12);
+	/* Ended, reset and freed while parked; most of it dropped. */
+	shut = here;
+	for (int i = 0; i < 2000; i++)
+		ns_udp_send(udp, here, 7, "5", 1);
+	assert_int_equal(out_to(&wire, &dst), 0);
+	ns_get_stats(wire.ns[0], &stats);
+	assert_int_equal(stats.drop_queue, 2000 - NS_QUEUE_CAP);
+	ns_udp_send(udp, here, 7, "4", 1);
+	ns_ping(wire.ns[0], here, US_PER_S, wire.now_us, no_pong, NULL);
+	stream_write(ends[0].stream, data, 1);
+	assert_int_equal(out_to(&wire, &dst), 0);
+	end_clear(&ends[0], true);
+	assert_int_equal(out_to(&wire, &dst), 0);
+	end_clear(&ends[1], true);
+	wire_clear(&wire);
+}
+
 static void put_packet(struct ns *ns, const uint8_t *packet, size_t len)
 {
 	uint8_t *copy = malloc(len + 1);
@@ -594,6 +674,7 @@ int main(void)
 		cmocka_unit_test(test_raw),
 		cmocka_unit_test(test_free_under_streams),
 		cmocka_unit_test(test_fairness),
+		cmocka_unit_test(test_blocked),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

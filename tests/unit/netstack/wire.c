@@ -116,7 +116,9 @@ static void transmit(struct wire *wire, int from, const uint8_t *packet,
 	if (l->us_per_packet && wire->busy_until_us[from] > wire->now_us)
 		backlog = (wire->busy_until_us[from] - wire->now_us) /
 			  l->us_per_packet;
-	if (chance(wire, l->loss) || (l->queue_cap && backlog > l->queue_cap)) {
+	if (l->loss_ppm && rng_below(&wire->dice, 1000000) < l->loss_ppm)
+		backlog = SIZE_MAX;
+	if (backlog == SIZE_MAX || chance(wire, l->loss) || (l->queue_cap && backlog > l->queue_cap)) {
 		wire->lost++;
 		return;
 	}

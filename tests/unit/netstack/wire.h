@@ -15,6 +15,7 @@ struct link_config {
 	uint64_t delay_us;
 	uint64_t jitter_us;
 	unsigned loss;		/* percent, each */
+	unsigned loss_ppm;	/* instead, finer */
 	unsigned reorder;
 	unsigned duplicate;
 	unsigned corrupt;

@@ -380,12 +380,198 @@ static void test_useless_places_are_left_out(void **state)
 	path_clear(&w.path);
 }
 
+/* Found again while discovery is slow: the heartbeat keeps it. */
+static void test_late_find_is_kept(void **state)
+{
+	struct world w;
+
+	(void)state;
+	setup(&w, 13);
+	path_set_endpoints(&w.path, w.places, 1, w.now_us);
+	run_for(&w, 100 * US_PER_S);
+	w.blocked[0] = false;
+	run_for(&w, 60 * US_PER_S);
+	assert_direct(&w, 0);
+	assert_int_equal(w.changes, 1);
+	path_clear(&w.path);
+}
+
+static size_t silence_until_relay(struct world *w)
+{
+	size_t steps = 0;
+
+	w->blocked[0] = true;
+	while (w->direct) {
+		step(w);
+		steps++;
+	}
+	w->blocked[0] = false;
+	return steps;
+}
+
+/* Sending without an answer gives up sooner than having nothing to say. */
+static void test_silence_is_soon_noticed(void **state)
+{
+	struct world w;
+
+	(void)state;
+	setup(&w, 14);
+	path_set_endpoints(&w.path, w.places, 1, w.now_us);
+	w.blocked[0] = false;
+	for (unsigned i = 0; i < 10; i++) {
+		run_for(&w, 10 * US_PER_S + i * 300 * US_PER_MS);
+		assert_direct(&w, 0);
+		assert_in_range(silence_until_relay(&w), 90, 410);
+	}
+	run_for(&w, 10 * US_PER_S);
+	w.sending = false;
+	run_for(&w, 5 * US_PER_S);
+	assert_in_range(silence_until_relay(&w), 340, 660);
+	path_clear(&w.path);
+}
+
+/* The peer's ping says that its side is open: ours goes out at once. */
+static void test_ping_is_met_by_a_ping(void **state)
+{
+	struct world w;
+
+	(void)state;
+	setup(&w, 15);
+	path_set_endpoints(&w.path, w.places, 1, w.now_us);
+	run_for(&w, US_PER_S);
+	assert_null(w.direct);
+	w.blocked[0] = false;
+	path_ping_in(&w.path, &w.places[0], w.now_us);
+	run_for(&w, 50 * US_PER_MS);
+	assert_direct(&w, 0);
+	path_clear(&w.path);
+}
+
+static void test_data_from_the_old_best_brings_it_back(void **state)
+{
+	struct world w;
+
+	(void)state;
+	setup(&w, 16);
+	path_set_endpoints(&w.path, w.places, 1, w.now_us);
+	w.blocked[0] = false;
+	run_for(&w, 5 * US_PER_S);
+	w.blocked[0] = true;
+	run_for(&w, 8 * US_PER_S);
+	assert_null(w.direct);
+	w.blocked[0] = false;
+	path_data_in(&w.path, &w.places[0], w.now_us);
+	assert_true(w.path.ping_due);
+	run_for(&w, 100 * US_PER_MS);
+	assert_direct(&w, 0);
+	path_clear(&w.path);
+}
+
+/* Data that we cannot answer asks for two pings a second, no more. */
+static void test_one_way_asks_for_few_pings(void **state)
+{
+	struct world w;
+	size_t pings;
+
+	(void)state;
+	setup(&w, 17);
+	path_set_endpoints(&w.path, w.places, 1, w.now_us);
+	run_for(&w, 20 * US_PER_S);
+	pings = w.pings;
+	for (unsigned i = 0; i < 1000; i++) {
+		path_data_in(&w.path, &w.places[0], w.now_us);
+		step(&w);
+	}
+	assert_in_range(w.pings - pings, 15, 25);
+	path_clear(&w.path);
+}
+
+static void test_no_route_is_no_path(void **state)
+{
+	struct world w;
+
+	(void)state;
+	setup(&w, 18);
+	path_set_endpoints(&w.path, w.places, 2, w.now_us);
+	w.blocked[0] = false;
+	run_for(&w, 5 * US_PER_S);
+	path_unreachable(&w.path, &w.places[1], w.now_us);
+	assert_non_null(path_best(&w.path, w.now_us));
+	path_unreachable(&w.path, &w.places[0], w.now_us);
+	assert_null(path_best(&w.path, w.now_us));
+	assert_true(path_next_deadline(&w.path) <= w.now_us);
+	run_for(&w, US_PER_S);
+	assert_direct(&w, 0);
+	path_clear(&w.path);
+}
+
+/* A Node with more places than there is room for: those heard find some. */
+static void test_silent_places_make_room(void **state)
+{
+	struct endpoint many[PATH_CANDIDATE_CAP];
+	struct world w;
+
+	(void)state;
+	setup(&w, 19);
+	for (size_t i = 0; i < PATH_CANDIDATE_CAP; i++) {
+		many[i] = place("172.17.0.1:1000");
+		many[i].port = (uint16_t)(i + 1);
+	}
+	path_set_endpoints(&w.path, many, PATH_CANDIDATE_CAP, w.now_us);
+	run_for(&w, 6 * US_PER_S);
+	w.blocked[0] = false;
+	path_ping_in(&w.path, &w.places[0], w.now_us);
+	assert_int_equal(w.path.count, PATH_CANDIDATE_CAP);
+	run_for(&w, US_PER_S);
+	assert_direct(&w, 0);
+	path_clear(&w.path);
+}
+
+static void test_calls_have_a_pause(void **state)
+{
+	struct world w;
+
+	(void)state;
+	setup(&w, 20);
+	path_set_endpoints(&w.path, w.places, 1, w.now_us);
+	for (unsigned i = 0; i < 300; i++) {
+		path_rebind(&w.path, w.now_us);
+		step(&w);
+	}
+	assert_in_range(w.calls, 11, 13);
+	path_clear(&w.path);
+}
+
+/* A flood of calls starves neither the rest nor the best's heartbeat. */
+static void test_flood_keeps_the_best(void **state)
+{
+	struct endpoint many[PATH_CANDIDATE_CAP];
+	struct world w;
+
+	(void)state;
+	setup(&w, 21);
+	for (size_t i = 0; i < PATH_CANDIDATE_CAP; i++) {
+		many[i] = place("172.17.0.1:1000");
+		many[i].port = (uint16_t)(i + 1);
+	}
+	many[PATH_CANDIDATE_CAP - 1] = w.places[0];
+	w.blocked[0] = false;
+	for (unsigned i = 0; i < 6000; i++) {
+		path_call_me_maybe(&w.path, many, PATH_CANDIDATE_CAP,
+				   w.now_us);
+		step(&w);
+	}
+	assert_direct(&w, 0);
+	assert_int_equal(w.changes, 1);
+	path_clear(&w.path);
+}
+
 static void random_operation(struct world *w)
 {
 	size_t which = rng_below(&w->fate, PLACES);
 	uint8_t txid[PATH_TXID_LEN] = { 0 };
 
-	switch (rng_below(&w->fate, 9)) {
+	switch (rng_below(&w->fate, 11)) {
 	case 0:
 		path_set_endpoints(&w->path, w->places, which, w->now_us);
 		break;
@@ -409,6 +595,12 @@ static void random_operation(struct world *w)
 		break;
 	case 7:
 		w->sending = !w->sending;
+		break;
+	case 8:
+		path_data_in(&w->path, &w->places[which], w->now_us);
+		break;
+	case 9:
+		path_unreachable(&w->path, &w->places[which], w->now_us);
 		break;
 	default:
 		w->now_us += rng_below(&w->fate, 20 * US_PER_S);
@@ -464,6 +656,15 @@ int main(void)
 		cmocka_unit_test(test_forged_and_late_pongs),
 		cmocka_unit_test(test_flood_is_bounded),
 		cmocka_unit_test(test_useless_places_are_left_out),
+		cmocka_unit_test(test_late_find_is_kept),
+		cmocka_unit_test(test_silence_is_soon_noticed),
+		cmocka_unit_test(test_ping_is_met_by_a_ping),
+		cmocka_unit_test(test_data_from_the_old_best_brings_it_back),
+		cmocka_unit_test(test_one_way_asks_for_few_pings),
+		cmocka_unit_test(test_no_route_is_no_path),
+		cmocka_unit_test(test_silent_places_make_room),
+		cmocka_unit_test(test_calls_have_a_pause),
+		cmocka_unit_test(test_flood_keeps_the_best),
 		cmocka_unit_test(test_random_operations),
 	};
 

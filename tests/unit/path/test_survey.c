@@ -178,13 +178,13 @@ static void test_silence_is_asked_again_and_ends(void **state)
 	setup(&s);
 	begin(&s);
 	assert_int_equal(survey_next_deadline(s.survey),
-			 START_US + 200 * US_PER_MS);
+			 START_US + 100 * US_PER_MS);
 	for (unsigned i = 0; i < 2; i++) {
-		s.now_us += 200 * US_PER_MS;
+		s.now_us += 100 * US_PER_MS;
 		pull(&s);
 		assert_int_equal(s.count, 3);
 	}
-	s.now_us += 200 * US_PER_MS;
+	s.now_us += 100 * US_PER_MS;
 	pull(&s);
 	assert_int_equal(s.count, 0);
 	assert_int_equal(survey_next_deadline(s.survey),
@@ -207,7 +207,7 @@ static void test_latency_is_of_the_request_answered(void **state)
 	(void)state;
 	setup(&s);
 	begin(&s);
-	s.now_us += 200 * US_PER_MS;
+	s.now_us += 100 * US_PER_MS;
 	pull(&s);
 	answer(&s, 0, "203.0.113.1:5000", 30 * US_PER_MS);
 	assert_true(survey_region(s.survey, 0, &region));
@@ -328,6 +328,205 @@ static void test_a_late_lookup_is_asked(void **state)
 	teardown(&s);
 }
 
+/* No route for IPv6, one IPv4 server: nothing is waited for. */
+static void test_what_cannot_be_sent_is_not_waited_for(void **state)
+{
+	struct endpoint both[2] = { place("192.0.2.1:0"),
+				    place("[2001:db8::1]:0") };
+	struct scene s;
+
+	(void)state;
+	setup(&s);
+	for (size_t i = 0; i < 3; i++)
+		survey_target_resolved(s.survey, i, both, i == 0 ? 2 : 0);
+	survey_start(s.survey, s.now_us);
+	pull(&s);
+	assert_int_equal(s.count, 2);
+	survey_unsent(s.survey, s.probes[1].txid);
+	assert_true(survey_running(s.survey));
+	answer(&s, 0, "203.0.113.1:5000", 1000);
+	assert_false(survey_running(s.survey));
+	teardown(&s);
+}
+
+/* Its region has answered by IPv4: IPv6 gets a second try, not 3 s. */
+static void test_enough_regions_end_the_round(void **state)
+{
+	struct endpoint both[2] = { place("192.0.2.1:0"),
+				    place("[2001:db8::1]:0") };
+	struct survey_report report;
+	struct scene s;
+
+	(void)state;
+	setup(&s);
+	for (size_t i = 0; i < 3; i++) {
+		both[0].address[15] = (uint8_t)i;
+		survey_target_resolved(s.survey, i, both, 2);
+	}
+	survey_start(s.survey, s.now_us);
+	pull(&s);
+	assert_int_equal(s.count, 6);
+	answer(&s, 0, "203.0.113.1:5000", 10000);
+	answer(&s, 2, "203.0.113.1:5000", 20000);
+	s.now_us = START_US + 400 * US_PER_MS;
+	survey_tick(s.survey, s.now_us);
+	assert_true(survey_running(s.survey));
+	answer(&s, 4, "203.0.113.1:5000", 0);
+	s.now_us += 2 * 400 * US_PER_MS + 100 * US_PER_MS;
+	survey_tick(s.survey, s.now_us);
+	assert_true(survey_running(s.survey));
+	assert_true(survey_next_deadline(s.survey) <=
+		    s.now_us + 50 * US_PER_MS);
+	survey_tick(s.survey, s.now_us + 50 * US_PER_MS);
+	assert_false(survey_running(s.survey));
+	survey_report(s.survey, &report);
+	assert_int_equal(report.mapping, SURVEY_MAPPING_EASY);
+	teardown(&s);
+}
+
+static void test_nobody_to_ask_ends_at_once(void **state)
+{
+	struct scene s;
+
+	(void)state;
+	setup(&s);
+	for (size_t i = 0; i < 3; i++)
+		survey_target_resolved(s.survey, i, NULL, 0);
+	survey_start(s.survey, s.now_us);
+	pull(&s);
+	assert_true(survey_next_deadline(s.survey) <= s.now_us);
+	survey_tick(s.survey, s.now_us);
+	assert_false(survey_running(s.survey));
+	teardown(&s);
+}
+
+static void test_a_lookup_that_fails_forgets_nothing(void **state)
+{
+	struct endpoint v4 = place("192.0.2.9:0");
+	struct scene s;
+
+	(void)state;
+	setup(&s);
+	look_up_all(&s);
+	survey_target_resolved(s.survey, 1, NULL, 0);
+	survey_target_resolved(s.survey, 3, &v4, 1);	/* of an old map */
+	survey_start(s.survey, s.now_us);
+	pull(&s);
+	assert_int_equal(s.count, 3);
+	teardown(&s);
+}
+
+static void test_addresses_of_the_map_have_precedence(void **state)
+{
+	struct endpoint v4 = place("192.0.2.9:0");
+	struct endpoint want = place("198.51.100.7:3478");
+	struct derp_map_node *node;
+	struct scene s;
+
+	(void)state;
+	setup(&s);
+	node = &s.map.regions[0].nodes[0];
+	snprintf(node->ipv4, sizeof(node->ipv4), "198.51.100.7");
+	snprintf(node->ipv6, sizeof(node->ipv6), "none");
+	node = &s.map.regions[1].nodes[0];
+	snprintf(node->ipv4, sizeof(node->ipv4), "2001:db8::1");
+	snprintf(node->ipv6, sizeof(node->ipv6), "2001:db8::1");
+	assert_int_equal(survey_set_map(s.survey, &s.map), 0);
+	survey_target_resolved(s.survey, 0, &v4, 1);
+	survey_target_resolved(s.survey, 2, NULL, 0);
+	survey_start(s.survey, s.now_us);
+	pull(&s);
+	assert_int_equal(s.count, 2);
+	assert_true(endpoint_equal(&s.probes[0].to, &want));
+	want = place("[2001:db8::1]:3478");
+	assert_true(endpoint_equal(&s.probes[1].to, &want));
+	teardown(&s);
+}
+
+static void test_the_round_before_is_reported_meanwhile(void **state)
+{
+	const uint64_t latency_us[3] = { 1000, 2000, 3000 };
+	struct survey_report report;
+	struct survey_region region;
+	struct scene s;
+
+	(void)state;
+	setup(&s);
+	round_of(&s, latency_us);
+	begin(&s);
+	survey_report(s.survey, &report);
+	assert_true(report.has[SURVEY_IPV4]);
+	assert_int_equal(report.mapping, SURVEY_MAPPING_EASY);
+	assert_true(survey_region(s.survey, 1, &region));
+	assert_int_equal(region.latency_us[SURVEY_IPV4], 2000);
+	answer(&s, 0, "203.0.113.9:6000", 1000);
+	survey_report(s.survey, &report);
+	assert_int_equal(report.mapped[SURVEY_IPV4].port, 6000);
+	/* Another network. */
+	assert_int_equal(survey_set_map(s.survey, &s.map), 0);
+	survey_report(s.survey, &report);
+	assert_false(report.has[SURVEY_IPV4]);
+	teardown(&s);
+}
+
+static void test_nonsense_answers_say_nothing(void **state)
+{
+	struct survey_report report;
+	struct scene s;
+
+	(void)state;
+	setup(&s);
+	begin(&s);
+	answer(&s, 0, "[2001:db8::1]:5000", 1000);
+	answer(&s, 1, "203.0.113.1:0", 1000);
+	survey_report(s.survey, &report);
+	assert_false(report.udp);
+	assert_false(report.has[SURVEY_IPV4]);
+	teardown(&s);
+}
+
+/* The first home is a guess: it goes once another is known to answer. */
+static void test_a_home_that_never_answered_goes(void **state)
+{
+	const uint64_t second_us[3] = { 0, 40000, 60000 };
+	const uint64_t none_us[3] = { 0, 0, 50000 };
+	struct scene s;
+
+	(void)state;
+	setup(&s);
+	round_of(&s, second_us);
+	assert_int_equal(survey_home(s.survey, 1, s.now_us), 2);
+	/* But one that answered once stays. */
+	round_of(&s, none_us);
+	assert_int_equal(survey_home(s.survey, 2, s.now_us), 2);
+	teardown(&s);
+}
+
+/* 1,000 s of jitter: a home is not left for a lucky round. */
+static void test_jitter_moves_no_home(void **state)
+{
+	struct scene s;
+	struct rng fate;
+	int64_t home = 1;
+	size_t moves = 0;
+
+	(void)state;
+	setup(&s);
+	rng_seeded(&fate, 77);
+	for (unsigned i = 0; i < 40; i++) {
+		uint64_t latency_us[3];
+
+		for (size_t k = 0; k < 3; k++)
+			latency_us[k] = 30000 + rng_below(&fate, 8000);
+		round_of(&s, latency_us);
+		moves += survey_home(s.survey, home, s.now_us) != home;
+		home = survey_home(s.survey, home, s.now_us);
+		s.now_us += 25 * US_PER_S;
+	}
+	assert_int_equal(moves, 0);
+	teardown(&s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -343,6 +542,15 @@ int main(void)
 		cmocka_unit_test(test_a_region_that_goes_is_home_no_more),
 		cmocka_unit_test(test_https_counts_where_udp_is_barred),
 		cmocka_unit_test(test_a_late_lookup_is_asked),
+		cmocka_unit_test(test_what_cannot_be_sent_is_not_waited_for),
+		cmocka_unit_test(test_enough_regions_end_the_round),
+		cmocka_unit_test(test_nobody_to_ask_ends_at_once),
+		cmocka_unit_test(test_a_lookup_that_fails_forgets_nothing),
+		cmocka_unit_test(test_addresses_of_the_map_have_precedence),
+		cmocka_unit_test(test_the_round_before_is_reported_meanwhile),
+		cmocka_unit_test(test_nonsense_answers_say_nothing),
+		cmocka_unit_test(test_a_home_that_never_answered_goes),
+		cmocka_unit_test(test_jitter_moves_no_home),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

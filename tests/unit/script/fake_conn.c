@@ -1,5 +1,7 @@
 #include "fake_conn.h"
 
+#include <lua.h>
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -218,6 +220,12 @@ static const char *fake_state(struct script_conn *conn)
 	return "applicationUp";
 }
 
+static void fake_push_stats(struct script_conn *conn, lua_State *L)
+{
+	(void)conn;
+	lua_newtable(L);
+}
+
 static const struct script_conn_ops conn_ops = {
 	.dial = fake_dial,
 	.ping = fake_ping,
@@ -225,6 +233,7 @@ static const struct script_conn_ops conn_ops = {
 	.dial_udp = fake_dial_udp,
 	.shutdown = fake_shutdown,
 	.state = fake_state,
+	.push_stats = fake_push_stats,
 };
 
 /* One listener, "mem:1". */

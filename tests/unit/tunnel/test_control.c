@@ -27,7 +27,23 @@ static int gate_open(struct network *network,
 			 request->url);
 }
 
-static const struct network_ops gate_ops = { .open_channel = gate_open };
+static int gate_monitor(struct network *network, struct network_monitor *monitor)
+{
+	return network_monitor_add(((struct gate *)(void *)network)->real,
+				   monitor);
+}
+
+static void gate_forget(struct network *network,
+			struct network_monitor *monitor)
+{
+	network_monitor_remove(((struct gate *)(void *)network)->real, monitor);
+}
+
+static const struct network_ops gate_ops = {
+	.open_channel = gate_open,
+	.monitor_add = gate_monitor,
+	.monitor_remove = gate_forget,
+};
 
 struct fixture {
 	struct world world;
@@ -35,7 +51,7 @@ struct fixture {
 	struct test_agent agent;
 	struct member own;
 	struct control *control;
-	unsigned connected, peers, left, maps, fatals, ends;
+	unsigned connected, peers, restarts, left, maps, fatals, ends;
 	bool ended, fatal;
 	struct error error;
 	bool disconnect_when_connected;
@@ -53,6 +69,11 @@ static void on_connected(void *user)
 static void on_peer(void *user)
 {
 	((struct fixture *)user)->peers++;
+}
+
+static void on_peer_restarted(void *user)
+{
+	((struct fixture *)user)->restarts++;
 }
 
 static void on_peer_left(void *user)
@@ -88,6 +109,7 @@ static void on_disconnected(void *user)
 static const struct control_events events = {
 	.on_connected = on_connected,
 	.on_peer = on_peer,
+	.on_peer_restarted = on_peer_restarted,
 	.on_peer_left = on_peer_left,
 	.on_derp_map = on_derp_map,
 	.on_fatal = on_fatal,

@@ -7,7 +7,7 @@ struct end {
 	struct world *world;
 	struct relay *relay;
 	struct key32 private_key, key;
-	unsigned packets, writables, gone;
+	unsigned packets, writables, stalls, gone;
 	uint8_t last[2048];
 	size_t last_len;
 	struct key32 last_from;
@@ -38,6 +38,14 @@ static void on_writable(void *user, struct relay *relay)
 	end->writables++;
 }
 
+static void on_stalled(void *user, struct relay *relay)
+{
+	struct end *end = user;
+
+	assert_true(relay_stalled(relay));
+	end->stalls++;
+}
+
 static void on_peer_gone(void *user, struct relay *relay,
 			 const struct key32 *peer)
 {
@@ -51,6 +59,7 @@ static void on_peer_gone(void *user, struct relay *relay,
 static const struct relay_events events = {
 	.on_packet = on_packet,
 	.on_writable = on_writable,
+	.on_stalled = on_stalled,
 	.on_peer_gone = on_peer_gone,
 };
 
@@ -64,8 +73,7 @@ static struct relay_config config_of(struct end *end)
 		.rng = &world->rng,
 		.log = &world->log,
 		.private_key = &end->private_key,
-		.region_id = 1,
-		.node = derp_map_relay(derp_map_region(&world->map, 1)),
+		.region = derp_map_region(&world->map, 1),
 		.home = true,
 		.events = &events,
 		.user = end,
@@ -363,24 +371,259 @@ static void says_nothing(void **state)
 	relay_free(a.relay);
 }
 
+/* A node in the region that is served by the site of that number. */
+static struct derp_map_node *add_node(struct derp_map_region *region,
+				      int site)
+{
+	struct derp_map_node *node = derp_map_add_node(region);
+
+	assert_non_null(node);
+	snprintf(node->host_name, sizeof(node->host_name), "r%d/%d", site,
+		 site);
+	node->derp_port = 1;
+	return node;
+}
+
+static struct derp_map_region *region_1(struct world *world)
+{
+	return (struct derp_map_region *)derp_map_region(&world->map, 1);
+}
+
 static void moves_with_the_map(void **state)
 {
 	struct world *world = *state;
-	struct derp_map_node elsewhere =
-		*derp_map_relay(derp_map_region(&world->map, 2));
+	struct derp_map_region *region = region_1(world);
 	struct end a;
 
 	end_open(&a, world, false);
 	world_run(world, US_PER_S);
-	assert_int_equal(relay_set_node(a.relay, &elsewhere), 0);
-	assert_true(relay_up(a.relay));
-	site_cut(&world->sites[1]);
+	/* Another node before it, another name: it stays where it is. */
+	add_node(region, 2);
+	strcpy(region->name, "another");
+	assert_int_equal(relay_set_region(a.relay, region), 0);
 	world_run(world, US_PER_S);
+	assert_int_equal(world->sites[1].upgrades, 1);
+	/* The one in use is no longer there. */
+	region->nodes[0] = region->nodes[1];
+	assert_int_equal(relay_set_region(a.relay, region), 0);
+	assert_false(relay_up(a.relay));
+	world_run(world, 100 * US_PER_MS);
+	assert_true(relay_up(a.relay));
 	assert_int_equal(site_conns(&world->sites[1]), 0);
 	assert_int_equal(site_conns(&world->sites[2]), 1);
-	memset(elsewhere.host_name, 'h', sizeof(elsewhere.host_name) - 1);
-	assert_int_equal(relay_set_node(a.relay, &elsewhere), 0);
+	/* What cannot be used changes nothing. */
+	region->nodes[0].stun_only = region->nodes[1].stun_only = true;
+	assert_int_equal(relay_set_region(a.relay, region), ERR_UNREACHABLE);
+	assert_true(relay_up(a.relay));
+	memset(region->nodes[0].host_name, 'h',
+	       sizeof(region->nodes[0].host_name) - 1);
+	region->nodes[0].stun_only = false;
+	assert_int_equal(relay_set_region(a.relay, region), 0);
 	relay_free(a.relay);
+}
+
+static void next_node_when_one_fails(void **state)
+{
+	struct world *world = *state;
+	struct derp_map_region *region = region_1(world);
+	struct end a;
+
+	add_node(region, 2)->stun_only = true;
+	add_node(region, 3);
+	world->sites[1].refuse = 503;
+	end_open(&a, world, false);
+	world_run(world, 50 * US_PER_MS);
+	assert_true(relay_up(a.relay));
+	assert_int_equal(site_conns(&world->sites[2]), 0);
+	assert_int_equal(site_conns(&world->sites[3]), 1);
+	/* In their order again, each time. */
+	world->sites[1].refuse = 0;
+	site_cut(&world->sites[3]);
+	world_run(world, US_PER_S);
+	assert_int_equal(site_conns(&world->sites[1]), 1);
+	relay_free(a.relay);
+}
+
+/* A node that takes the upgrade and then says nothing is given up, too. */
+static void next_node_when_one_is_silent(void **state)
+{
+	struct world *world = *state;
+	struct end a;
+
+	add_node(region_1(world), 2);
+	world->sites[1].deaf = true;
+	end_open(&a, world, false);
+	world_run(world, 11 * US_PER_S);
+	assert_true(relay_up(a.relay));
+	assert_int_equal(site_conns(&world->sites[2]), 1);
+	relay_free(a.relay);
+}
+
+static void all_nodes_fail(void **state)
+{
+	struct world *world = *state;
+	struct end a;
+
+	add_node(region_1(world), 2);
+	world->sites[1].refuse = world->sites[2].refuse = 503;
+	end_open(&a, world, false);
+	world_run(world, 60 * US_PER_S);
+	assert_in_range(world->sites[1].upgrades, 7, 14);
+	assert_in_range(world->sites[2].upgrades, world->sites[1].upgrades - 1,
+			world->sites[1].upgrades);
+	relay_free(a.relay);
+}
+
+/* It has no family, or only what no request can be made of. */
+static void nodes_without_address(void **state)
+{
+	struct world *world = *state;
+	struct derp_map_region *region = region_1(world);
+	struct end a = { .world = world };
+	struct relay_config config = config_of(&a);
+	struct error error;
+
+	strcpy(region->nodes[0].ipv4, "none");
+	strcpy(region->nodes[0].ipv6, "none");
+	assert_int_equal(relay_new(&config, &a.relay, &error),
+			 ERR_UNREACHABLE);
+	assert_string_equal(error.message, "the region has no relay");
+	strcpy(region->nodes[0].ipv6, "");
+	assert_int_equal(relay_new(&config, &a.relay, &error), 0);
+	relay_free(a.relay);
+}
+
+static void tells_what_is_home(void **state)
+{
+	struct world *world = *state;
+	struct end a;
+
+	end_open(&a, world, false);
+	world_run(world, US_PER_S);
+	assert_int_equal(world->sites[1].relay.stats.homes, 1);
+	relay_set_home(a.relay, false);
+	world_run(world, US_PER_S);
+	assert_int_equal(world->sites[1].relay.stats.homes, 0);
+	site_cut(&world->sites[1]);
+	world_run(world, US_PER_S);
+	assert_int_equal(world->sites[1].relay.stats.homes, 0);
+	relay_set_home(a.relay, true);
+	world_run(world, US_PER_S);
+	assert_int_equal(world->sites[1].relay.stats.homes, 1);
+	relay_free(a.relay);
+}
+
+static void restarts_as_it_said(void **state)
+{
+	struct world *world = *state;
+	struct end a;
+
+	end_open(&a, world, false);
+	world_run(world, US_PER_S);
+	site_say_restarting(&world->sites[1], 3000, 20000);
+	world_run(world, 100 * US_PER_MS);
+	world->sites[1].refuse = 503;
+	site_cut(&world->sites[1]);
+	world_run(world, 3 * US_PER_S);
+	assert_int_equal(world->sites[1].upgrades, 1);
+	/* Then again and again, without losing patience. */
+	world_run(world, 10 * US_PER_S);
+	assert_true(world->sites[1].upgrades > 30);
+	world->sites[1].refuse = 0;
+	world_run(world, 300 * US_PER_MS);
+	assert_true(relay_up(a.relay));
+	relay_free(a.relay);
+}
+
+static void health_is_logged(void **state)
+{
+	struct world *world = *state;
+	struct end a;
+
+	end_open(&a, world, false);
+	world_run(world, US_PER_S);
+	site_say_health(&world->sites[1], "two of \"you\"\n");
+	site_say_health(&world->sites[1], "");
+	world_run(world, US_PER_S);
+	assert_true(world_logged(world, "warn derp: relay 1 says: two of"));
+	assert_true(world_logged(world, "relay 1 is well again"));
+	relay_free(a.relay);
+}
+
+static void no_room_for_long(void **state)
+{
+	struct world *world = *state;
+	uint8_t packet[1300] = { 1 };
+	struct end a, b;
+
+	end_open(&a, world, false);
+	end_open(&b, world, false);
+	world_run(world, US_PER_S);
+	site_freeze(&world->sites[1], true);
+	while (send_to(&a, &b, packet, sizeof(packet)))
+		;
+	world_run(world, 90 * US_PER_MS);
+	assert_false(relay_stalled(a.relay));
+	world_run(world, 20 * US_PER_MS);
+	assert_int_equal(a.stalls, 1);
+	site_freeze(&world->sites[1], false);
+	world_run(world, US_PER_S);
+	assert_false(relay_stalled(a.relay));
+	assert_true(relay_up(a.relay));
+	relay_free(a.relay);
+	relay_free(b.relay);
+}
+
+static void after_a_change_of_the_network(void **state)
+{
+	struct world *world = *state;
+	struct end a;
+
+	end_open(&a, world, false);
+	world_run(world, US_PER_S);
+	relay_network_changed(a.relay, NULL, 0);
+	world_run(world, 3 * US_PER_S);
+	assert_true(relay_up(a.relay));
+	assert_int_equal(world->sites[1].upgrades, 1);
+	/* The old connection leads nowhere now. */
+	site_mute(&world->sites[1]);
+	relay_network_changed(a.relay, NULL, 0);
+	world_run(world, 1900 * US_PER_MS);
+	assert_true(relay_up(a.relay));
+	world_run(world, 500 * US_PER_MS);
+	assert_true(relay_up(a.relay));
+	assert_int_equal(world->sites[1].upgrades, 2);
+	assert_true(world_logged(world, "no answer to a ping"));
+	/* One that waits long does not wait any longer. */
+	world->sites[1].refuse = 503;
+	site_cut(&world->sites[1]);
+	world_run(world, 30 * US_PER_S);
+	world->sites[1].refuse = 0;
+	relay_network_changed(a.relay, NULL, 0);
+	world_run(world, 100 * US_PER_MS);
+	assert_true(relay_up(a.relay));
+	relay_free(a.relay);
+}
+
+static void full_records(void **state)
+{
+	struct world *world = *state;
+	const struct relay_stats *stats;
+	uint8_t packet[1312] = { 1 };
+	struct end a, b;
+
+	end_open(&a, world, false);
+	end_open(&b, world, false);
+	world_run(world, US_PER_S);
+	for (int i = 0; i < 120; i++)
+		assert_true(send_to(&a, &b, packet, sizeof(packet)));
+	relay_flush(a.relay);
+	stats = relay_stats(a.relay);
+	assert_int_equal(stats->frames, 120);
+	assert_int_equal(stats->records, 10);
+	assert_int_equal(stats->bytes, 120 * (1312 + 37));
+	relay_free(a.relay);
+	relay_free(b.relay);
 }
 
 /* At every millisecond of a life, and with something in the slab. */
@@ -458,6 +701,16 @@ int main(void)
 		TEST(no_derp_there),
 		TEST(says_nothing),
 		TEST(moves_with_the_map),
+		TEST(next_node_when_one_fails),
+		TEST(next_node_when_one_is_silent),
+		TEST(all_nodes_fail),
+		TEST(nodes_without_address),
+		TEST(tells_what_is_home),
+		TEST(restarts_as_it_said),
+		TEST(health_is_logged),
+		TEST(no_room_for_long),
+		TEST(after_a_change_of_the_network),
+		TEST(full_records),
 		TEST(free_in_every_phase),
 		TEST(bad_address),
 	};

@@ -347,7 +347,7 @@ static void close_drains(void **state)
 
 	come_up(f);
 	stream = dial(f, 80);
-	while (written < 2 * MIB) {
+	while (written < MIB) {
 		ssize_t n = stream_write(stream, piece, sizeof(piece));
 
 		assert_true(n > 0);
@@ -472,6 +472,50 @@ static void agent_back_in_time(void **state)
 	world_run(&f->world, MINUTE);
 	assert_false(f->ended);
 	assert_int_equal(f->ups, 1);
+}
+
+/*
+ * The agent has other keys: a script that waits for data hears of it at once,
+ * and what it dials meanwhile reaches the new agent.
+ */
+static void agent_restarts(struct fixture *f, bool in_order)
+{
+	struct dialed dialed = { .count = 0 };
+	struct tunnel_dial *handle;
+	struct stream *stream;
+	int failure = 0;
+
+	stream = dial(f, 80);
+	stream->on_change = note_change;
+	stream->user = &failure;
+	agent_leave(&f->agent, in_order);
+	agent_dies(f);
+	world_run(&f->world, US_PER_S);
+	assert_int_equal(failure, 0);
+	assert_int_equal(tunnel_dial(f->tunnel, 80, 10 * US_PER_S, on_dialed,
+				     &dialed, &handle), 0);
+	agent_init(&f->agent, &f->world, 1);
+	f->echo = echo_new(&f->agent.member, 80);
+	world_run(&f->world, US_PER_S / 10);
+	agent_announce(&f->agent);
+	world_run(&f->world, US_PER_S / 10);
+	assert_int_equal(failure, ERR_RESET);
+	stream_close(stream, true);
+	world_until(&f->world, &dialed.done, 10 * US_PER_S);
+	assert_non_null(dialed.stream);
+	stream_close(dialed.stream, true);
+	world_run(&f->world, US_PER_S);
+}
+
+static void agent_restarted(void **state)
+{
+	struct fixture *f = *state;
+
+	come_up(f);
+	agent_restarts(f, false);
+	agent_restarts(f, true);
+	world_run(&f->world, MINUTE);
+	assert_false(f->ended);
 }
 
 /* Its coordinator socket still there, the agent answers nothing. */
@@ -679,6 +723,7 @@ int main(void)
 		TEST(close_on_a_dead_network),
 		TEST(agent_gone_in_order),
 		TEST(agent_back_in_time),
+		TEST(agent_restarted),
 		TEST(agent_silent),
 		TEST(after_sleep),
 		TEST(coordinator_away),

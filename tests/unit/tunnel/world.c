@@ -4,8 +4,10 @@
 #include "core/tailnet/coordinate/node.h"
 
 #define QUEUE_CAP (256 * 1024)
+#define LATENCY_US 1000
 
 unsigned world_has_memory;
+static struct world *far_world;	/* the one there is */
 
 /* --- relays --------------------------------------------------------- */
 
@@ -133,6 +135,11 @@ static void serve_relay(struct site *site, struct exchange *exchange,
 	bool upgrade = request->kind == EXCHANGE_UPGRADE;
 	struct site_conn *c;
 
+	if (strstr(request->path, "/latency-check")) {
+		site->latency_checks++;
+		exchange_respond(exchange, 200, NULL, "", 0);
+		return;
+	}
 	site->last_us = loop_now_us(site->world->loop);
 	site->upgrades += upgrade;
 	site->websockets += !upgrade;
@@ -172,6 +179,34 @@ void site_freeze(struct site *site, bool frozen)
 	list_each(at, next, &site->conns)
 		channel_pause(container_of(at, struct site_conn, link)->channel,
 			      frozen);
+}
+
+static void say(struct site *site, enum derp_type type, const void *body,
+		size_t len)
+{
+	uint8_t frame[256];
+
+	assert_true(DERP_HEADER_LEN + len <= sizeof(frame));
+	derp_put_header(frame, type, len);
+	if (len)
+		memcpy(frame + DERP_HEADER_LEN, body, len);
+	list_each(at, next, &site->conns)
+		channel_send(container_of(at, struct site_conn, link)->channel,
+			     frame, DERP_HEADER_LEN + len);
+}
+
+void site_say_restarting(struct site *site, uint32_t in_ms, uint32_t for_ms)
+{
+	uint8_t body[8];
+
+	be_store(body, in_ms, 4);
+	be_store(body + 4, for_ms, 4);
+	say(site, DERP_RESTARTING, body, sizeof(body));
+}
+
+void site_say_health(struct site *site, const char *text)
+{
+	say(site, DERP_HEALTH, text, strlen(text));
 }
 
 size_t site_conns(const struct site *site)
@@ -454,9 +489,34 @@ static void add_region(struct world *world, int64_t id)
 	node->derp_port = 1;
 }
 
+/* Requests to a far site take their time; channels do not. */
+static int far_http(struct network *network, const struct http_request *request,
+		    http_done *done, void *user, struct http_call **out,
+		    struct error *error)
+{
+	struct world *world = far_world;
+	const char *site = strstr(request->url, "://r");
+	uint64_t far_us = site ? world->sites[site[4] - '0'].far_us : 0;
+	int err;
+
+	memory_network_set_latency(world->memory, LATENCY_US + far_us / 2);
+	err = world->memory_ops->http(network, request, done, user, out, error);
+	memory_network_set_latency(world->memory, LATENCY_US);
+	return err;
+}
+
+static void make_http_far(struct world *world)
+{
+	far_world = world;
+	world->memory_ops = world->network->ops;
+	world->ops = *world->memory_ops;
+	world->ops.http = far_http;
+	world->network->ops = &world->ops;
+}
+
 void world_init(struct world *world, uint64_t seed)
 {
-	struct memory_network_config config = { .latency_us = 1000,
+	struct memory_network_config config = { .latency_us = LATENCY_US,
 						.chunk_cap = 3000 };
 
 	const char *other = getenv("SEED");	/* to try more by hand */
@@ -475,6 +535,7 @@ void world_init(struct world *world, uint64_t seed)
 	config.service = &world->service;
 	assert_int_equal(memory_network_new(&config, &world->memory), 0);
 	world->network = memory_network_of(world->memory);
+	make_http_far(world);
 	for (int64_t id = 1; id <= WORLD_REGIONS; id++) {
 		add_region(world, id);
 		init_site(world, id);

@@ -50,9 +50,10 @@ struct site {
 	int refuse_upgrade;	/* upgrades only */
 	bool deaf;		/* takes all, says and forwards nothing */
 	bool frozen;		/* reads nothing */
+	uint64_t far_us;	/* latency checks are answered that late */
 	const char *garbage;	/* said instead of the server key */
 	/* what was seen */
-	unsigned upgrades, websockets;
+	unsigned upgrades, websockets, latency_checks;
 	uint64_t last_us;	/* of a request */
 	size_t bytes_in;
 };
@@ -66,6 +67,8 @@ struct world {
 	size_t logged_len;
 	struct memory_network *memory;
 	struct network *network;
+	const struct network_ops *memory_ops;
+	struct network_ops ops;		/* the same, with far sites */
 	struct service service;
 	struct derp_map map;
 	struct site sites[WORLD_REGIONS + 1];	/* by region id */
@@ -102,6 +105,8 @@ void site_cut(struct site *site);
 /* The connections there are say and hear nothing more: a forgetful NAT. */
 void site_mute(struct site *site);
 void site_freeze(struct site *site, bool frozen);
+void site_say_restarting(struct site *site, uint32_t in_ms, uint32_t for_ms);
+void site_say_health(struct site *site, const char *text);
 size_t site_conns(const struct site *site);
 void world_cut_coordinate(struct world *world);
 size_t world_sockets(const struct world *world);
