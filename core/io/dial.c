@@ -7,6 +7,7 @@
  * - connect() failing closes the socket before the uv_poll_t, which is then
  *   lost: io_reap_poll();
  * - the errno of that failure is lost: probe.c;
+ * - why a proxy refused is lost, too: proxy_ask.c;
  * - it may fail inside lws_client_connect_via_info(), with callbacks: that
  *   is only ever called from a task, and results are only noted.
  *
@@ -20,6 +21,7 @@
 #include <string.h>
 
 #include "core/io/probe.h"
+#include "core/io/proxy_ask.h"
 #include "core/io/resolve.h"
 
 /* Other addresses wait that long for one that does not answer. */
@@ -49,13 +51,17 @@ struct dial {
 	size_t next;
 
 	struct lws *wsi;
-	bool connected;			/* TCP is up */
+	bool connected;			/* TCP is up, to the proxy if any */
+	bool through;			/* the proxy has let us through */
+	bool proxy_failed;		/* it has not */
 	bool ended;			/* this attempt is over */
 	int verify_error;		/* X509_V_ERR_… */
 	int status;
 	struct timer attempt;
 	struct task step;
 	struct probe probe;
+	struct proxy_ask ask;
+	char phase[URL_HOST_CAP + 64];
 	struct error error;
 };
 
@@ -64,11 +70,26 @@ const struct io_url *dial_url(const struct dial *d)
 	return &d->url;
 }
 
-const char *dial_phase(const struct dial *d)
+const char *dial_phase(struct dial *d)
 {
-	if (d->resolve)
-		return "resolving the name";
-	return d->connected ? "waiting for the answer" : "connecting";
+	const char *doing = "waiting for the answer";
+	const char *joint = "through";
+
+	if (d->resolve) {
+		doing = "resolving the name";
+		joint = "of";
+	} else if (!d->connected) {
+		doing = "connecting";
+		joint = "to";
+	} else if (d->proxied && !d->through) {
+		doing = "waiting to be let through";
+		joint = "by";
+	}
+	if (!d->proxied)
+		return doing;
+	snprintf(d->phase, sizeof(d->phase), "%s %s the proxy %s:%u", doing,
+		 joint, d->proxy.host, d->proxy.port);
+	return d->phase;
 }
 
 static void fail(struct dial *d)
@@ -148,36 +169,27 @@ static int err_from_status(int status)
 	}
 }
 
-/* "http_proxy -> 407", or what else libwebsockets calls it. */
+/* "proxy not h1", "proxy conn dead", "proxy read err", "proxy write failed" */
 static bool is_of_proxy(const struct dial *d, const char *text, size_t len)
 {
-	return d->proxied &&
-	       ((len >= 5 && strncmp(text, "proxy", 5) == 0) ||
-		(len >= 10 && strncmp(text, "http_proxy", 10) == 0));
+	return d->proxied && !d->through && len >= 6 &&
+	       strncmp(text, "proxy ", 6) == 0;
 }
 
-static void note_proxy_failure(struct dial *d, const char *text, size_t len)
+/* Whatever it says counts for all its addresses. */
+static void on_proxy_reason(void *user, const struct error *error)
 {
-	const char *arrow = memmem(text, len, "-> ", 3);
-	int status = arrow ? atoi(arrow + 3) : 0;
+	struct dial *d = user;
 
-	if (status == 407)
-		error_set(&d->error, ERR_UNAUTHORIZED,
-			  "it wants a user and a password (407); write "
-			  "HTTPS_PROXY=http://USER:PASSWORD@%s:%u",
-			  d->proxy.host, d->proxy.port);
-	else if (status)
-		error_set(&d->error, ERR_REFUSED,
-			  "it refused with status %d", status);
-	else
-		error_set(&d->error, ERR_REFUSED,
-			  "it refused to connect, or is no HTTP proxy");
+	d->error = *error;
+	d->next = d->count;
+	task_post(&d->io->loop, &d->step);
 }
 
 static void note_failure(struct dial *d, const char *text, size_t len)
 {
 	if (is_of_proxy(d, text, len))
-		note_proxy_failure(d, text, len);
+		d->proxy_failed = true;
 	else if (d->verify_error)
 		note_tls_error(d);
 	else if (d->status)
@@ -201,6 +213,11 @@ static void on_destroyed(struct dial *d, struct lws *wsi)
 	d->wsi = NULL;
 	d->ended = true;
 	timer_stop(&d->io->loop, &d->attempt);
+	if (d->proxy_failed) {
+		proxy_ask_start(&d->ask, &d->io->loop, current(d), &d->proxy,
+				&d->url, on_proxy_reason, d);
+		return;
+	}
 	if (d->connected) {
 		if (!d->error.code)
 			note_failure(d, "", 0);
@@ -294,7 +311,9 @@ static int on_event(struct sock *sock, struct lws *wsi,
 		drop_literal_name(d, wsi);
 		return 0;
 	case LWS_CALLBACK_OPENSSL_PERFORM_SERVER_CERT_VERIFICATION:
-		return tls_verify(&d->url, d->cert_name, in, len != 0, &d->verify_error);
+		d->through = true;
+		return tls_verify(&d->url, d->cert_name, in, len != 0,
+				  &d->verify_error);
 	case LWS_CALLBACK_CLIENT_APPEND_HANDSHAKE_HEADER:
 		return append_headers(d, wsi, in, len);
 	case LWS_CALLBACK_CLIENT_HTTP_WRITEABLE:
@@ -330,9 +349,15 @@ static int set_proxy(struct dial *d, const char *numeric)
 	return lws_set_proxy(d->io->proxied_vhost, text);
 }
 
+static bool v6_target(const struct dial *d)
+{
+	return strchr(d->url.host, ':') != NULL;
+}
+
 static void connect_to(struct dial *d)
 {
 	char host[80];
+	char target[URL_HOST_CAP + 2];
 	struct lws_client_connect_info info = {
 		.context = d->io->lws,
 		.vhost = d->io->client_vhost,
@@ -353,7 +378,10 @@ static void connect_to(struct dial *d)
 	if (d->proxied) {
 		(void)set_proxy(d, host);
 		info.vhost = d->io->proxied_vhost;
-		info.address = d->url.host;
+		snprintf(target, sizeof(target), "%s%s%s",
+			 v6_target(d) ? "[" : "", d->url.host,
+			 v6_target(d) ? "]" : "");
+		info.address = target;
 	}
 	if (d->url.tls)
 		info.ssl_connection |= LCCSCF_USE_SSL;
@@ -362,6 +390,8 @@ static void connect_to(struct dial *d)
 	if (d->url.literal || d->cert_name)
 		info.ssl_connection |= LCCSCF_SKIP_SERVER_CERT_HOSTNAME_CHECK;
 	d->connected = false;
+	d->through = false;
+	d->proxy_failed = false;
 	d->ended = false;
 	if (d->next + 1 < d->count)
 		timer_set(&d->io->loop, &d->attempt,
@@ -468,6 +498,8 @@ int dial_new(struct io *io, const struct dial_request *request,
 	d->step = (struct task){ .run = on_step, .user = d };
 	d->probe.loop = &io->loop;
 	d->probe.watcher.fd = -1;
+	d->ask.loop = &io->loop;
+	d->ask.watcher.fd = -1;
 	err = prepare(d, request, error);
 	if (err == 0)
 		err = start_resolving(d, request->address, error);
@@ -497,6 +529,8 @@ void dial_free(struct dial *d)
 	timer_stop(&d->io->loop, &d->attempt);
 	task_cancel(&d->step);
 	probe_stop(&d->probe);
+	proxy_ask_stop(&d->ask);
+	explicit_bzero(&d->proxy, sizeof(d->proxy));
 	free(d->method);
 	free(d->protocol);
 	free(d->cert_name);

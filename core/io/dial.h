@@ -53,7 +53,7 @@ void dial_free(struct dial *dial);
 
 const struct io_url *dial_url(const struct dial *dial);
 /* What it was doing, for the message of a time-out. */
-const char *dial_phase(const struct dial *dial);
+const char *dial_phase(struct dial *dial);
 
 /* Owned text in *out. 0, ERR_MISUSE, ERR_TOO_LARGE or ERR_NOMEM. */
 int dial_headers(const struct dial_request *request, char **out,

@@ -144,7 +144,7 @@ func TestProxyCannotReach(t *testing.T) {
 	d := servePeer(t, "--tls")
 	p := startProxy(t, d, "")
 	p.target = "127.0.0.1:1"
-	proxyRefusal(t, d, p.env(""), "refused")
+	proxyRefusal(t, d, p.env(""), "502 Bad Gateway")
 }
 
 func TestProxyIsDown(t *testing.T) {
