@@ -180,12 +180,6 @@ void memory_network_set_latency(struct memory_network *memory,
 	memory->config.latency_us = latency_us;
 }
 
-void memory_network_set_udp_blocked(struct memory_network *memory,
-				    bool blocked)
-{
-	memory->udp_blocked = blocked;
-}
-
 struct network *memory_network_of(struct memory_network *memory)
 {
 	return &memory->network;

@@ -36,9 +36,6 @@ void memory_network_set_service(struct memory_network *memory,
 /* For what is sent from now on; it never overtakes what was sent before. */
 void memory_network_set_latency(struct memory_network *memory,
 				uint64_t latency_us);
-/* Datagrams sent from now on are lost, or are not. */
-void memory_network_set_udp_blocked(struct memory_network *memory,
-				    bool blocked);
 
 /*
  * What happens to datagrams on their way. Each of a batch has its own luck,

@@ -21,7 +21,6 @@ struct memory_network {
 	struct list sockets;
 	struct list lookups;
 	struct list monitors;
-	bool udp_blocked;
 	struct memory_way ways[MEMORY_UDP_WAYS_CAP];	/* the first: port 0 */
 	size_t way_count;
 	struct memory_udp_counts udp_counts;

@@ -176,8 +176,6 @@ struct node_report {
 	size_t region_count;		/* those that answered */
 };
 void node_report(const struct node *node, struct node_report *out);
-/* Measures anew now (netcheck); on_changed follows if something differs. */
-void node_survey(struct node *node);
 
 /*
  * One TSMP ping. `done` comes once, from the loop: latency, or ERR_TIMEOUT,

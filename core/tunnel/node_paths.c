@@ -219,7 +219,7 @@ void node_path_set(struct node_peer *peer, const struct endpoint *endpoints,
 	if (!usable(peer))
 		return;
 	if (is_new)
-		path_distrust(&peer->path, now_us);
+		path_rebind(&peer->path, now_us);
 	path_set_endpoints(&peer->path, endpoints, count, now_us);
 	drive(peer);
 }

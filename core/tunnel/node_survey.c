@@ -114,7 +114,8 @@ static void drive(struct node *node)
 	timer_set(node->config.loop, &node->survey_timer, deadline);
 }
 
-void node_survey(struct node *node)
+/* on_changed follows if something differs. */
+static void measure(struct node *node)
 {
 	if (!node->udp.socket)
 		return;
@@ -130,7 +131,7 @@ static void timer_fired(struct timer *timer)
 
 	survey_tick(node->survey, node_now(node));
 	if (!node->surveying && again_us(node) <= node_now(node))
-		node_survey(node);
+		measure(node);
 	else
 		drive(node);
 }
@@ -141,7 +142,7 @@ void node_survey_wanted(struct node *node)
 	if (node->surveying || !node->udp.socket)
 		return;
 	if (node->surveyed_us + AGAIN_US <= node_now(node))
-		node_survey(node);
+		measure(node);
 	else
 		timer_set(node->config.loop, &node->survey_timer,
 			  again_us(node));
@@ -234,7 +235,7 @@ int node_survey_anew(struct node *node)
 	node->latency_asked = false;
 	if (err == 0)
 		err = look_up_all(node);
-	node_survey(node);
+	measure(node);
 	return err;
 }
 

@@ -141,6 +141,5 @@ bool tunnel_candidate(const struct tunnel *tunnel, size_t index,
 const struct derp_map *tunnel_derp_map(const struct tunnel *tunnel);
 /* For netcheck and explain: the network as this tunnel's node sees it. */
 void tunnel_report(const struct tunnel *tunnel, struct node_report *out);
-void tunnel_survey(struct tunnel *tunnel);
 
 #endif

@@ -45,11 +45,6 @@ void tunnel_report(const struct tunnel *tunnel, struct node_report *out)
 	node_report(tunnel->node, out);
 }
 
-void tunnel_survey(struct tunnel *tunnel)
-{
-	node_survey(tunnel->node);
-}
-
 bool tunnel_candidate(const struct tunnel *tunnel, size_t index,
 		      struct tunnel_candidate *out)
 {

@@ -232,11 +232,6 @@ void path_rebind(struct path *path, uint64_t now_us)
 		discover(path, now_us);
 }
 
-void path_distrust(struct path *path, uint64_t now_us)
-{
-	path_rebind(path, now_us);
-}
-
 static void lose_trust(struct path *path, uint64_t now_us)
 {
 	path->trusted_until_us = 0;

@@ -140,13 +140,14 @@ uint64_t path_pong_in(struct path *path, const uint8_t txid[PATH_TXID_LEN],
 		      uint64_t now_us);
 /* Our own endpoints have changed: the peer has to hear of them. */
 void path_own_changed(struct path *path, uint64_t now_us);
-/* Our network has changed: nothing is trusted, all is tried anew. */
+/*
+ * Our network has changed, or the peer is not where it was (restarted, gone
+ * from its relay): nothing is trusted, all is tried anew.
+ */
 void path_rebind(struct path *path, uint64_t now_us);
 /* Our system refused to send there (no route): not the best any more. */
 void path_unreachable(struct path *path, const struct endpoint *to,
 		      uint64_t now_us);
-/* The peer is not where it was (restarted, gone from its relay). */
-void path_distrust(struct path *path, uint64_t now_us);
 
 /* --- what is to be done --------------------------------------------- */
 

@@ -143,6 +143,14 @@ static void found_without_a_relay(void **state)
 	world_run(&pair->world, 20 * US_PER_S);
 }
 
+static void block_udp(struct pair *pair, bool blocked)
+{
+	const struct memory_udp_faults faults = { .blocked = blocked };
+
+	assert_int_equal(memory_network_set_udp(pair->world.memory, 0,
+						&faults), 0);
+}
+
 static void blocked_and_back(void **state)
 {
 	struct pair *pair = *state;
@@ -153,12 +161,12 @@ static void blocked_and_back(void **state)
 	begin(pair, 64 * MIB);
 	world_run(&pair->world, 100 * US_PER_MS);
 	assert_true(stats_of(pair).direct);
-	memory_network_set_udp_blocked(pair->world.memory, true);
+	block_udp(pair, true);
 	world_run(&pair->world, 8 * US_PER_S);
 	stats = stats_of(pair);
 	assert_false(stats.direct);
 	ways = pair->a.ways;
-	memory_network_set_udp_blocked(pair->world.memory, false);
+	block_udp(pair, false);
 	finish(pair, 300 * US_PER_S);
 	begin(pair, MIB);
 	world_run(&pair->world, 61 * US_PER_S);
